@@ -1,0 +1,75 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Grant is what a request gets: one upstream database under stated rights. The zero Grant grants nothing.
+type Grant struct {
+	// Upstream names one of the configured servers; empty is the default one. A name that is not configured refuses the
+	// request: whoever resolves the name sees to that.
+	Upstream string
+	// Database is the database on that server. Required. CouchDB's rules for names are checked where the name is used.
+	Database string
+	// Access is what may be done with it. Required.
+	Access Access
+	// DesignDocs allows design documents to be written. They are code that CouchDB runs: leave it off unless clients are
+	// trusted like administrators of the database. Reading them needs no permission.
+	DesignDocs bool
+	// System states that Database is meant to be a system database such as _users. Without it a name with a leading
+	// underscore refuses the request.
+	System bool
+	// Subject says in logs who was granted: a user name or an identifier, never a credential. May be empty.
+	Subject string
+}
+
+// Access says in which direction documents may go. Checkpoints (_local documents of a replication) are kept under any.
+type Access uint8
+
+const (
+	// NoAccess is the zero value: nothing is allowed, and a grant that carries it is refused.
+	NoAccess Access = iota
+	// ReadOnly allows the client to pull.
+	ReadOnly
+	// ReadWrite allows the client to pull and push.
+	ReadWrite
+)
+
+// CanRead tells whether documents may be sent to the client.
+func (a Access) CanRead() bool { return a == ReadOnly || a == ReadWrite }
+
+// CanWrite tells whether documents may be taken from the client.
+func (a Access) CanWrite() bool { return a == ReadWrite }
+
+// String names the access as logs and metrics do.
+func (a Access) String() string {
+	switch a {
+	case NoAccess:
+		return "none"
+	case ReadOnly:
+		return "read-only"
+	case ReadWrite:
+		return "read-write"
+	default:
+		return fmt.Sprintf("Access(%d)", uint8(a))
+	}
+}
+
+// IsSystem tells whether name is that of a CouchDB system database: one with a leading underscore.
+func IsSystem(name string) bool { return strings.HasPrefix(name, "_") }
+
+// validate says why a grant is not one.
+func (g Grant) validate() error {
+	switch {
+	case g.Database == "":
+		return errors.New("grant names no database")
+	case !g.Access.CanRead() && !g.Access.CanWrite():
+		return fmt.Errorf("grant for %q allows nothing (access %s)", g.Database, g.Access)
+	case IsSystem(g.Database) && !g.System:
+		return fmt.Errorf("grant for the system database %q does not say that a system database is meant", g.Database)
+	default:
+		return nil
+	}
+}
