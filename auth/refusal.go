@@ -52,7 +52,11 @@ func (r *Refusal) Unwrap() error { return r.Err }
 // refusalOf makes a policy's error a refusal. An error that is none, or one of an unknown code, tells the client nothing.
 func refusalOf(err error) *Refusal {
 	var r *Refusal
-	if !errors.As(err, &r) || r == nil {
+	found := errors.As(err, &r)
+	if found && r == nil {
+		err = errors.New("policy returned a nil *Refusal as its error") // whose Error panics
+	}
+	if r == nil {
 		return &Refusal{Code: Unavailable, Message: defaultMessages[Unavailable], Err: err}
 	}
 	if _, known := defaultMessages[r.Code]; !known {
