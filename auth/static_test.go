@@ -106,7 +106,9 @@ func hash(token string) string {
 func TestParseStaticFaults(t *testing.T) {
 	t.Parallel()
 	const secret = "s3cr3t"
-	entry := func(members string) string { return `{"tokens":[{"token":"` + secret + `","databases":[` + members + `]}]}` }
+	entry := func(members string) string {
+		return `{"tokens":[{"token":"` + secret + `","databases":[` + members + `]}]}`
+	}
 	for _, tt := range []struct {
 		name, file string
 		want       []string
