@@ -1,0 +1,126 @@
+package couch
+
+import (
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Changes reads the rows of one _changes request. It is for one goroutine at a time; another one stops it by cancelling the
+// context it was made with.
+type Changes struct {
+	s        *stream
+	rows     envelope          // Normal, Longpoll
+	lines    *jsontext.Decoder // Continuous; nil otherwise
+	scan     scanner
+	lastSeq  string
+	pending  int64
+	err      error // what Next answers from now on
+	terminal bool  // the last bytes heard were the end of the feed, or an error CouchDB wrote into it
+}
+
+func newChanges(s *stream, feed Feed) *Changes {
+	c := &Changes{s: s, pending: -1}
+	if feed == Continuous {
+		c.lines = newDecoder(s)
+	} else {
+		c.rows = newEnvelope(s, "results", c.tail)
+	}
+	return c
+}
+
+// Next returns the next row, whose bytes are valid until the next call. io.EOF is the clean end: LastSeq and Pending are known
+// then. An answer that was cut, or a feed that fell silent, is a transient *Error; what CouchDB wrote into an answer already
+// begun is an *Error with its name and reason. The answer is closed when Next fails.
+func (c *Changes) Next() (Change, error) {
+	if c.err != nil {
+		return Change{}, c.err
+	}
+	row, err := c.read()
+	if err != nil {
+		c.err = err
+		_ = c.s.Close()
+		return Change{}, err
+	}
+	return row, nil
+}
+
+func (c *Changes) read() (Change, error) {
+	dec := c.lines
+	if dec == nil {
+		if err := c.rows.more(); err != nil {
+			return Change{}, err
+		}
+		dec = c.rows.dec
+	}
+	v, err := dec.ReadValue()
+	if err != nil {
+		return Change{}, streamFailure(c.s, dec, err)
+	}
+	return c.row(v)
+}
+
+// row finds the sequence and the id, which CouchDB sends first, and looks no further: a document may follow.
+func (c *Changes) row(v value) (Change, error) {
+	row := Change{Row: v}
+	var hasSeq, hasID, ended bool
+	var failed, reason string
+	var bad error
+	err := c.scan.each(v, func(name []byte, v value) bool {
+		switch string(name) {
+		case "seq":
+			row.Seq, bad = Sequence(v)
+			hasSeq = true
+		case "id":
+			row.ID, hasID = text(v), v.Kind() == '"'
+		case "last_seq":
+			ended = true
+			c.tail(name, v)
+		case "pending":
+			c.tail(name, v)
+		case "error":
+			failed = text(v)
+		case "reason":
+			reason = text(v)
+		}
+		return bad == nil && !(hasSeq && hasID)
+	})
+	switch {
+	case err != nil || bad != nil:
+		return Change{}, &Error{Op: c.s.op, Err: errMalformed}
+	case hasID:
+		return row, nil
+	case failed != "":
+		c.terminal = true
+		return Change{}, c.s.answered(failed, reason)
+	case ended && c.lines != nil:
+		c.terminal = true
+		return Change{}, io.EOF
+	}
+	return Change{}, &Error{Op: c.s.op, Err: errMalformed}
+}
+
+// tail takes what follows the rows.
+func (c *Changes) tail(name []byte, v value) {
+	switch string(name) {
+	case "last_seq":
+		c.lastSeq, _ = Sequence(v)
+	case "pending":
+		c.pending = integer(v, -1)
+	}
+}
+
+// LastSeq is the sequence to go on from, known once Next has returned io.EOF.
+func (c *Changes) LastSeq() string { return c.lastSeq }
+
+// Pending is how many rows follow, known once Next has returned io.EOF; -1 if CouchDB did not say.
+func (c *Changes) Pending() int64 { return c.pending }
+
+// Close ends the request. Reading an ordinary answer to its end, or nearly so, keeps the connection for the next call.
+// Close is idempotent.
+func (c *Changes) Close() error {
+	if c.err == nil {
+		c.err = errClosed
+	}
+	return c.s.close(c.lines == nil)
+}
