@@ -18,6 +18,8 @@ type Grant struct {
 	// DesignDocs allows design documents to be written. They are code that CouchDB runs: leave it off unless clients are
 	// trusted like administrators of the database. Reading them needs no permission.
 	DesignDocs bool
+	// Create has the database created if it does not exist yet. The bridge's own account on the server must be allowed to.
+	Create bool
 	// System states that Database is meant to be a system database such as _users. Without it a name with a leading
 	// underscore refuses the request.
 	System bool

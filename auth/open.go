@@ -2,8 +2,8 @@ package auth
 
 import "context"
 
-// Open grants every client every database under its own name, to read and to write, design documents included; system
-// databases it refuses. It asks for no credentials: only for development, and for listeners that nobody else can reach.
+// Open grants every client every database under its own name, to read and to write, design documents included, and has
+// it created if it does not exist. System databases it refuses. It asks for no credentials: only for development, and for listeners that nobody else can reach.
 type Open struct{}
 
 // OnRequest grants r.Database.
@@ -14,6 +14,6 @@ func (Open) OnRequest(_ context.Context, r Request) (Grant, error) {
 	case IsSystem(r.Database):
 		return Grant{}, &Refusal{Code: Forbidden, Message: "system databases are not available here"}
 	default:
-		return Grant{Database: r.Database, Access: ReadWrite, DesignDocs: true}, nil
+		return Grant{Database: r.Database, Access: ReadWrite, DesignDocs: true, Create: true}, nil
 	}
 }

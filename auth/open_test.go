@@ -33,7 +33,7 @@ func TestOpen(t *testing.T) {
 			}
 			continue
 		}
-		if want := (Grant{Database: tt.database, Access: ReadWrite, DesignDocs: true}); err != nil || g != want {
+		if want := (Grant{Database: tt.database, Access: ReadWrite, DesignDocs: true, Create: true}); err != nil || g != want {
 			t.Errorf("Open on %q: %+v, %v; want %+v", tt.database, g, err, want)
 		}
 	}

@@ -24,6 +24,7 @@ import (
 //	                                     Default: the name asked for
 //	        "read_only": true,           optional, default false
 //	        "design_docs": false,        optional, default false: may design documents be written?
+//	        "create": false,             optional, default false: is the upstream database created if it is missing?
 //	        "upstream": ""               optional, the name of a server; default: the default server
 //	      }
 //	    ]
@@ -145,12 +146,13 @@ func (p *staticParser) once(place string, token [sha256.Size]byte) {
 func (p *staticParser) database(rules *[]rule) func(string, jsontext.Value) {
 	return func(place string, v jsontext.Value) {
 		var match, database, upstream string
-		var readOnly, designDocs bool
+		var readOnly, designDocs, create bool
 		given := p.object(place, v, members{
 			"match":       p.text(&match),
 			"database":    p.text(&database),
 			"read_only":   p.boolean(&readOnly),
 			"design_docs": p.boolean(&designDocs),
+			"create":      p.boolean(&create),
 			"upstream":    p.text(&upstream),
 		})
 		if given == nil {
@@ -162,7 +164,7 @@ func (p *staticParser) database(rules *[]rule) func(string, jsontext.Value) {
 		if !given["database"] {
 			database = match
 		}
-		r := rule{grant: Grant{Upstream: upstream, Access: ReadWrite, DesignDocs: designDocs}}
+		r := rule{grant: Grant{Upstream: upstream, Access: ReadWrite, DesignDocs: designDocs, Create: create}}
 		if readOnly {
 			r.grant.Access = ReadOnly
 		}

@@ -28,10 +28,10 @@ func TestStatic(t *testing.T) {
 		want                        Grant
 		code                        Code
 	}{
-		{"by pattern, renamed", alice, "todos-home", Grant{Database: "app-home", Access: ReadWrite, Subject: "alice"}, ""},
+		{"by pattern, renamed", alice, "todos-home", Grant{Database: "app-home", Access: ReadWrite, Create: true, Subject: "alice"}, ""},
 		{"first entry decides", alice, "todos-work", Grant{Database: "work", Access: ReadOnly, Subject: "alice"}, ""},
 		{"literal under its own name", alice, "shared/news", Grant{Database: "shared/news", Access: ReadOnly, DesignDocs: true, Upstream: "eu", Subject: "alice"}, ""},
-		{"other members of the credentials", `{"user":"x","token":"alice-token"}`, "todos-home", Grant{Database: "app-home", Access: ReadWrite, Subject: "alice"}, ""},
+		{"other members of the credentials", `{"user":"x","token":"alice-token"}`, "todos-home", Grant{Database: "app-home", Access: ReadWrite, Create: true, Subject: "alice"}, ""},
 		{"hashed token", bob, "notes", Grant{Database: "notes", Access: ReadWrite, Subject: "bob"}, ""},
 		{"system database in full", admin, "_users", Grant{Database: "_users", Access: ReadWrite, System: true, Subject: "admin"}, ""},
 		{"system database under another name", admin, "people", Grant{Database: "_users", Access: ReadOnly, System: true, Subject: "admin"}, ""},
@@ -147,7 +147,7 @@ func TestParseStaticFaults(t *testing.T) {
 			`{"tokens":[{"tokn":"` + secret + `","databases":[{"match":"a*b*","readonly":true},{"match":"b","upstream":"mars"}]},{"token":"` + secret + `"},{"token":"` + secret + `","databases":[4]}],"version":1}`,
 			[]string{
 				`tokens[0]["tokn"]: unknown member; known: databases, sha256, subject, token`,
-				`tokens[0].databases[0]["readonly"]: unknown member; known: database, design_docs, match, read_only, upstream`,
+				`tokens[0].databases[0]["readonly"]: unknown member; known: create, database, design_docs, match, read_only, upstream`,
 				`tokens[0].databases[0].match: "a*b*" has more than one *`,
 				`tokens[0].databases[1].upstream: no server named "mars" is configured`,
 				`tokens[0]: must have either token or sha256`,
