@@ -67,7 +67,7 @@ func (d *Database) PutAttachment(ctx context.Context, id, name, rev, contentType
 	}
 	const large = 1 << 20
 	if length < 0 || length > large {
-		// So that a conflict or a refusal comes before the body is sent, and not as a connection reset while it is.
+		// So that a refusal, such as the 413 of a proxy, comes before the body is sent and not as a connection reset while it is.
 		r.header = http.Header{"Expect": {"100-continue"}}
 	}
 	return d.client.write(ctx, r)
