@@ -1,0 +1,243 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"pouchbridge/bridge/wire"
+	"pouchbridge/couch"
+)
+
+// call makes one call and answers it.
+func (s *session) call(call wire.Call) {
+	if op, ok := call.Op.(wire.Changes); ok {
+		s.changes(call.Tag, op)
+		return
+	}
+	start := time.Now()
+	result, err := retry(s.ctx, s.conn.server.options.UpstreamPatience, func() (wire.Result, error) {
+		return s.do(call.Op)
+	})
+	s.conn.server.metrics.called(call.Op, err, time.Since(start))
+	if err == nil {
+		_ = s.send(s.ctx, s.wire.Result(nil, call.Tag, result))
+		return
+	}
+	if s.ctx.Err() != nil {
+		return
+	}
+	e := s.explain(call.Op, err)
+	answer, ok := s.wire.Failed(nil, call.Tag, e)
+	if !ok {
+		s.fail(err)
+		return
+	}
+	_ = s.send(s.ctx, answer)
+}
+
+// explain makes an error the client's, and logs one that is not CouchDB's
+// ordinary answer.
+func (s *session) explain(op wire.Op, err error) *wire.Error {
+	e := wireError(err)
+	if e.Status >= http.StatusInternalServerError {
+		s.log.Error().Err(err).Str("database", s.db.Name()).Str("operation", name(op)).Msg("call failed")
+	}
+	return e
+}
+
+// do makes one request of CouchDB, or what an operation takes.
+func (s *session) do(op wire.Op) (wire.Result, error) {
+	switch op := op.(type) {
+	case wire.GetID:
+		id, err := s.db.ID(s.ctx)
+		return wire.ID(id), err
+	case wire.GetInfo:
+		info, err := s.db.Info(s.ctx)
+		return wire.Info{DocCount: info.DocCount, UpdateSeq: info.UpdateSeq}, err
+	case wire.GetLocal:
+		doc, err := s.db.GetLocal(s.ctx, op.ID)
+		return wire.JSON(doc), orMissing(err)
+	case wire.PutLocal:
+		return s.putLocal(op)
+	case wire.GetRevisions:
+		return s.revisions(op)
+	case wire.OpenRevs:
+		return s.openRevs(op)
+	case wire.AllDocs:
+		return s.allDocs(op)
+	case wire.BulkDocs:
+		return s.bulkDocs(op)
+	default:
+		return nil, fmt.Errorf("no way to do a %T", op)
+	}
+}
+
+// orMissing makes a document's 404 the one that clients know. A database that
+// is missing stays what it is: it must not pass for a checkpoint that is.
+func orMissing(err error) error {
+	if couch.IsNotFound(err) && !couch.IsDatabaseMissing(err) {
+		return &refusedError{*missing()}
+	}
+	return err
+}
+
+// writeContext is for a write: it survives the session by a grace, so that a
+// client that goes away does not cut its last write in the middle.
+func (s *session) writeContext() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(s.ctx))
+	var timer *time.Timer
+	armed := make(chan struct{})
+	stop := context.AfterFunc(s.ctx, func() {
+		timer = time.AfterFunc(writeGrace, cancel)
+		close(armed)
+	})
+	return ctx, func() {
+		if !stop() {
+			<-armed
+			timer.Stop()
+		}
+		cancel()
+	}
+}
+
+func (s *session) putLocal(op wire.PutLocal) (wire.Result, error) {
+	ctx, cancel := s.writeContext()
+	defer cancel()
+	doc := op.Doc
+	if op.Mend != nil {
+		stored, err := s.db.GetLocal(ctx, op.ID)
+		if err == nil {
+			doc, err = op.Mend(stored)
+		}
+		if err != nil && (!couch.IsNotFound(err) || couch.IsDatabaseMissing(err)) {
+			return nil, err
+		}
+	}
+	rev, err := s.db.PutLocal(ctx, op.ID, doc)
+	return wire.LocalWritten{ID: op.ID, Rev: rev}, err
+}
+
+func (s *session) revisions(op wire.GetRevisions) (wire.Result, error) {
+	leaves, err := s.db.Leaves(s.ctx, op.ID)
+	out := make(wire.Revisions, len(leaves))
+	for i, l := range leaves {
+		out[i] = wire.History(l)
+	}
+	return out, orMissing(err)
+}
+
+// openRevs asks with _bulk_get: however many revisions are wanted, they do not
+// have to fit into a URL.
+func (s *session) openRevs(op wire.OpenRevs) (wire.Result, error) {
+	refs := []couch.DocRef{{ID: op.ID}}
+	if op.Revs != nil {
+		refs = refs[:0]
+		for _, rev := range op.Revs {
+			refs = append(refs, couch.DocRef{ID: op.ID, Rev: rev})
+		}
+	}
+	out := wire.OpenRevsResult{Attachments: op.Attachments}
+	opts := couch.BulkGetOptions{Revs: true, Latest: op.Latest, Attachments: op.Attachments}
+	err := s.bulkGet(s.ctx, refs, opts, func(d couch.BulkGetDoc) error {
+		switch {
+		case d.Err == nil:
+			out.Revs = append(out.Revs, wire.OpenRev{Doc: d.Doc.Clone()})
+		case d.Err.Status != http.StatusNotFound:
+			return d.Err
+		case op.Revs != nil:
+			out.Revs = append(out.Revs, wire.OpenRev{Missing: d.Rev})
+		}
+		return nil
+	})
+	return out, err
+}
+
+// bulkGet calls fn for each answer of a _bulk_get. What fn is given is valid
+// until it returns.
+func (s *session) bulkGet(ctx context.Context, refs []couch.DocRef, o couch.BulkGetOptions, fn func(couch.BulkGetDoc) error) error {
+	docs, err := s.db.BulkGet(ctx, refs, o)
+	if err != nil {
+		return err
+	}
+	defer docs.Close()
+	for {
+		d, err := docs.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = fn(d)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) allDocs(op wire.AllDocs) (wire.Result, error) {
+	rows, err := s.db.AllDocs(s.ctx, couch.AllDocsOptions{Keys: op.Keys, IncludeDocs: op.IncludeDocs, Conflicts: op.IncludeDocs})
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out wire.AllDocsResult
+	for {
+		row, err := rows.Next()
+		if errors.Is(err, io.EOF) {
+			out.TotalRows = rows.TotalRows()
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		out.Rows = append(out.Rows, wire.DocRow{Row: row.Row.Clone(), ID: row.ID, Rev: row.Rev,
+			Conflict: wire.HasMember(row.Doc, "_conflicts")})
+	}
+}
+
+// bulkDocs writes what may be written and says why the rest is not.
+func (s *session) bulkDocs(op wire.BulkDocs) (wire.Result, error) {
+	ctx, cancel := s.writeContext()
+	defer cancel()
+	var refused wire.BulkDocsResult
+	var docs []wire.Doc
+	for _, d := range op.Docs {
+		if e := s.refuse(&d); e != nil {
+			refused = append(refused, wire.Refused{ID: d.ID, Rev: d.Rev, Err: *e})
+			continue
+		}
+		docs = append(docs, d)
+	}
+	if op.KeepAttachments {
+		if err := s.keepAttachments(ctx, docs); err != nil {
+			return nil, err
+		}
+	}
+	rows, err := s.db.BulkDocs(ctx, raw(docs), false)
+	for _, row := range rows {
+		if !row.OK {
+			refused = append(refused, wire.Refused{ID: row.ID, Rev: row.Rev,
+				Err: wire.Error{Status: row.Status, Name: row.Name, Reason: row.Reason}})
+		}
+	}
+	return refused, err
+}
+
+// refuse says why the grant does not let a document be written, or nil.
+func (s *session) refuse(d *wire.Doc) *wire.Error {
+	var e wire.Error
+	switch {
+	case !s.grant.Access.CanWrite():
+		e = forbidden("this database is read-only here")
+	case strings.HasPrefix(d.ID, "_design/") && !s.grant.DesignDocs:
+		e = forbidden("design documents cannot be written here")
+	default:
+		return d.Refused
+	}
+	return &e
+}

@@ -1,0 +1,104 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"pouchbridge/bridge/wire"
+	"pouchbridge/couch"
+)
+
+// pageBytes is how much of a page of changes is gathered before it is sent.
+const pageBytes = 32 << 10
+
+// changes serves one Changes call: a page within the call, a live feed beside
+// the calls, for as long as the session lasts.
+func (s *session) changes(t wire.Tag, op wire.Changes) {
+	if err := s.send(s.ctx, s.wire.Result(nil, t, wire.Accepted{})); err != nil {
+		return
+	}
+	if !op.Live {
+		s.endFeed(t, op, s.page(t, op))
+		return
+	}
+	s.conn.start(func() {
+		ctx, f := s.addFeed()
+		defer s.removeFeed(f)
+		if err := s.follow(ctx, t, op); ctx.Err() == nil {
+			s.endFeed(t, op, err)
+		}
+	})
+}
+
+// endFeed tells the client of a feed that failed.
+func (s *session) endFeed(t wire.Tag, op wire.Changes, err error) {
+	if err == nil || s.ctx.Err() != nil {
+		return
+	}
+	msg, ok := s.wire.FeedFailed(nil, t, s.explain(op, err))
+	if !ok {
+		s.fail(err)
+		return
+	}
+	_ = s.send(s.ctx, msg)
+}
+
+// page sends up to op.Limit rows after op.Since, then the end. A feed that
+// breaks off is taken up again where it broke.
+func (s *session) page(t wire.Tag, op wire.Changes) error {
+	last, err := retry(s.ctx, s.conn.server.options.UpstreamPatience, func() (string, error) {
+		return s.pagePart(t, &op)
+	})
+	if err != nil {
+		return err
+	}
+	return s.send(s.ctx, s.wire.Complete(nil, t, last))
+}
+
+// pagePart sends rows and moves op on past those it has sent. It returns the
+// sequence at the end of the page.
+func (s *session) pagePart(t wire.Tag, op *wire.Changes) (last string, err error) {
+	rows, err := s.db.Changes(s.ctx, couch.ChangesOptions{Since: op.Since, Limit: op.Limit, AllLeaves: true})
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	var lines []byte
+	since, left, limited := op.Since, op.Limit, op.Limit > 0
+	flush := func() error {
+		err := s.send(s.ctx, lines)
+		lines, op.Since, op.Limit = nil, since, left
+		return err
+	}
+	for {
+		row, err := rows.Next()
+		if errors.Is(err, io.EOF) {
+			return rows.LastSeq(), flush()
+		}
+		if err != nil {
+			return "", errors.Join(flush(), err)
+		}
+		lines = s.wire.Change(lines, t, row.Row)
+		since = row.Seq
+		if limited {
+			left--
+		}
+		if limited && left == 0 {
+			return since, flush()
+		}
+		if len(lines) >= pageBytes {
+			if err := flush(); err != nil {
+				return "", err
+			}
+		}
+	}
+}
+
+// follow sends every row after op.Since until ctx ends.
+func (s *session) follow(ctx context.Context, t wire.Tag, op wire.Changes) error {
+	s.conn.server.metrics.feeds.Inc()
+	defer s.conn.server.metrics.feeds.Dec()
+	return s.db.Follow(ctx, couch.ChangesOptions{Since: op.Since, AllLeaves: true}, s.conn.server.options.UpstreamPatience,
+		func(row couch.Change) error { return s.send(ctx, s.wire.Change(nil, t, row.Row)) })
+}
