@@ -2,6 +2,7 @@ package couch
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -35,8 +36,9 @@ func checkDatabaseName(name string) error {
 }
 
 func illegalDatabaseName(op, name string) error {
-	return invalid(op, "illegal_database_name", "Name: %q. Only lowercase characters (a-z), digits (0-9), and any of the "+
-		"characters _, $, (, ), +, -, and / are allowed. Must begin with a letter.", name)
+	quoted := strconv.Quote(name) // CouchDB has it between single quotes
+	return invalid(op, "illegal_database_name", "Name: '%s'. Only lowercase characters (a-z), digits (0-9), and any of the "+
+		"characters _, $, (, ), +, -, and / are allowed. Must begin with a letter.", quoted[1:len(quoted)-1])
 }
 
 // escape makes one path segment of s. Everything but RFC 3986's unreserved characters is encoded: CouchDB takes a bare "+" in
