@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
@@ -24,6 +25,9 @@ type Decider struct {
 	policy  Policy
 	timeout time.Duration
 	calls   chan struct{} // one element for each call that has not returned
+
+	closing sync.Mutex
+	closed  int // slots that Close has taken
 }
 
 // NewDecider makes a Decider that refuses when p has not answered within timeout.
@@ -51,14 +55,21 @@ func (d *Decider) Decide(ctx context.Context, r Request) (Grant, error) {
 	}
 }
 
-// Close waits until every call of the policy has returned, or reports how many have not when ctx ends. Requests made
-// after it are refused.
+// Close waits until every call of the policy has returned, or reports how many have not when ctx ends; it may be called
+// again. Requests made after it are refused.
 func (d *Decider) Close(ctx context.Context) error {
-	for free := range cap(d.calls) {
+	d.closing.Lock()
+	defer d.closing.Unlock()
+	for ; d.closed < cap(d.calls); d.closed++ {
 		select {
 		case d.calls <- struct{}{}: // takes the slot for good
+			continue
+		default:
+		}
+		select {
+		case d.calls <- struct{}{}:
 		case <-ctx.Done():
-			return fmt.Errorf("%d calls of the policy have not returned: %w", cap(d.calls)-free, ctx.Err())
+			return fmt.Errorf("%d calls of the policy have not returned: %w", cap(d.calls)-d.closed, ctx.Err())
 		}
 	}
 	return nil

@@ -89,7 +89,7 @@ func orMissing(err error) error {
 // writeContext is for a write: it survives the session by a grace, so that a
 // client that goes away does not cut its last write in the middle.
 func (s *session) writeContext() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(s.ctx))
+	ctx, cancel := context.WithCancel(s.conn.server.ctx)
 	var timer *time.Timer
 	armed := make(chan struct{})
 	stop := context.AfterFunc(s.ctx, func() {

@@ -51,9 +51,11 @@ type Options struct {
 	MaxMessageBytes int64
 	// PolicyTimeout bounds a decision of the policy; default 5 s.
 	PolicyTimeout time.Duration
-	// PingInterval is how often a client is asked whether it is still there, and
-	// how long its answer may take; default 25 s.
+	// PingInterval is how often a client is asked whether it is still there;
+	// default 25 s.
 	PingInterval time.Duration
+	// PingTimeout bounds how long its answer may take; default 20 s.
+	PingTimeout time.Duration
 	// WriteTimeout bounds how long a client may take no data; default 10 s.
 	WriteTimeout time.Duration
 	// UpstreamPatience is how long a failing CouchDB is asked again before the
@@ -73,6 +75,7 @@ func (o Options) withDefaults() Options {
 	}
 	def(&o.PolicyTimeout, 5*time.Second)
 	def(&o.PingInterval, 25*time.Second)
+	def(&o.PingTimeout, 20*time.Second)
 	def(&o.WriteTimeout, 10*time.Second)
 	def(&o.UpstreamPatience, 10*time.Second)
 	if o.MaxSessions == 0 {
@@ -95,7 +98,9 @@ type Server struct {
 	metrics  *metrics
 	lastID   atomic.Uint64
 
-	work sync.WaitGroup // connections
+	ctx    context.Context // of writes that outlive their session
+	cancel context.CancelFunc
+	work   sync.WaitGroup // connections
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -107,13 +112,15 @@ type Server struct {
 // Shutdown ends it.
 func NewServer(policy auth.Policy, upstream *couch.Client, o Options) *Server {
 	o = o.withDefaults()
-	return &Server{
+	s := &Server{
 		options:  o,
 		decider:  auth.NewDecider(policy, o.PolicyTimeout),
 		upstream: upstream,
 		metrics:  newMetrics(o.Registerer),
 		conns:    make(map[*conn]struct{}),
 	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
 }
 
 // ServeHTTP takes a websocket upgrade at any path. The connection outlives the
@@ -229,16 +236,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.drain() {
 		c.end(ending{reason: reasonShutdown, status: websocket.StatusGoingAway, text: "the bridge is shutting down"}, grace)
 	}
-	cut := context.AfterFunc(ctx, func() {
+	stop := context.AfterFunc(ctx, func() {
+		s.cancel()
 		for _, c := range s.drain() {
 			c.hangUp()
 		}
 	})
 	s.work.Wait()
 	var err error
-	if !cut() {
+	if !stop() {
 		err = ctx.Err()
 	}
+	s.cancel()
 	return errors.Join(err, s.decider.Close(ctx))
 }
 

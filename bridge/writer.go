@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -19,6 +20,8 @@ const (
 	frameBytes = 64 << 10
 )
 
+var errSlow = errors.New("the client took no data for as long as the write timeout")
+
 // write is the writer goroutine: it alone calls the websocket's Write, under a
 // context of its own, because a context that ends takes the websocket with it.
 // It returns when the outbox has ended or the client does not take data.
@@ -33,7 +36,7 @@ func (c *conn) write() {
 		case <-c.outbox.ready:
 			batch, last := c.outbox.take()
 			if err := c.writeBatch(batch); err != nil {
-				c.lost(reasonSlow, err)
+				c.lost(reasonClient, err)
 				return
 			}
 			if last {
@@ -86,7 +89,10 @@ func (c *conn) writeMessage(msg []byte) error {
 	c.server.metrics.sent.Add(float64(len(msg)))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	timer := time.AfterFunc(c.server.options.WriteTimeout, cancel)
+	timer := time.AfterFunc(c.server.options.WriteTimeout, func() {
+		c.lost(reasonSlow, errSlow) // before the reader finds the websocket closed
+		cancel()
+	})
 	defer timer.Stop()
 	if len(msg) <= frameBytes {
 		return c.ws.Write(ctx, websocket.MessageText, msg)
@@ -120,7 +126,7 @@ func (c *conn) ping() {
 	if !c.reading.Load() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.server.options.PingInterval)
+	ctx, cancel := context.WithTimeout(context.Background(), c.server.options.PingTimeout)
 	defer cancel()
 	stop := context.AfterFunc(c.ctx, cancel)
 	defer stop()
