@@ -66,7 +66,7 @@ func (d *Decider) Close(ctx context.Context) error {
 			continue
 		default:
 		}
-		select {
+		select { // only now for ctx too: if it has ended, free slots still count as free
 		case d.calls <- struct{}{}:
 		case <-ctx.Done():
 			return fmt.Errorf("%d calls of the policy have not returned: %w", cap(d.calls)-d.closed, ctx.Err())
