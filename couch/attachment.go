@@ -2,9 +2,11 @@ package couch
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 )
 
 // AttachmentOptions choose what of an attachment to read.
@@ -52,13 +54,14 @@ func (d *Database) Attachment(ctx context.Context, id, name string, o Attachment
 // PutAttachment writes an attachment and returns the document's new revision. rev is the revision to change, "" for a document
 // that is not there yet; length -1 is unknown. body is sent as it comes, not compressed, and is read by no one once
 // PutAttachment has returned, but for a Read already under way. It is not sent twice: an *Error that is Transient leaves open
-// whether it was written.
+// whether it was written. An error of body is returned wrapped, and is no *Error.
 func (d *Database) PutAttachment(ctx context.Context, id, name, rev, contentType string, length int64, body io.Reader) (newRev string, err error) {
 	r, err := d.attachment(http.MethodPut, id, name, rev)
 	if err != nil {
 		return "", err
 	}
-	r.body = func() io.ReadCloser { return io.NopCloser(body) }
+	from := &source{r: body}
+	r.body = func() io.ReadCloser { return io.NopCloser(from) }
 	r.length = length
 	r.once = true
 	r.contentType = contentType
@@ -70,7 +73,41 @@ func (d *Database) PutAttachment(ctx context.Context, id, name, rev, contentType
 		// So that a refusal, such as the 413 of a proxy, comes before the body is sent and not as a connection reset while it is.
 		r.header = http.Header{"Expect": {"100-continue"}}
 	}
-	return d.client.write(ctx, r)
+	newRev, err = d.client.write(ctx, r)
+	if err == nil || ctx.Err() != nil {
+		return newRev, err
+	}
+	return "", from.blame(err, length)
+}
+
+// source is the body of an attachment, to tell its failures from CouchDB's.
+type source struct {
+	r     io.Reader
+	mu    sync.Mutex
+	bytes int64
+	err   error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes += int64(n)
+	s.err = err
+	return n, err
+}
+
+// blame is err, unless the body failed or ended before its time.
+func (s *source) blame(err error, length int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.err == io.EOF && s.bytes < length:
+		return invalid("PUT attachment", "bad_request", "Body ended after %d of %d bytes.", s.bytes, length)
+	case s.err != nil && s.err != io.EOF:
+		return fmt.Errorf("couch: PUT attachment: reading the body: %w", s.err)
+	}
+	return err
 }
 
 func (d *Database) attachment(method, id, name, rev string) (request, error) {

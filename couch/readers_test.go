@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 )
 
 // answer is a database whose server answers every request with this text, whole or broken off after it.
@@ -417,6 +418,29 @@ func TestAttachmentCut(t *testing.T) {
 	}
 	defer a.Body.Close()
 	if _, err := io.Copy(io.Discard, a.Body); outcome(err) != "cut" || !Transient(err) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestAttachmentBodyFails has bodies that fail or are too short: nothing may seem to be written, and nothing seem transient.
+func TestAttachmentBodyFails(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("the client went away")
+	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err == nil {
+			t.Error("the body came whole")
+		}
+	}), "", Options{})
+	d := mustDatabase(t, c, "db")
+	for _, length := range []int64{-1, 100_000} {
+		body := io.MultiReader(strings.NewReader(strings.Repeat("x", 50_000)), iotest.ErrReader(broken))
+		if _, err := d.PutAttachment(t.Context(), "a", "b", "", "", length, body); !errors.Is(err, broken) || Transient(err) {
+			t.Errorf("length %d: %v", length, err)
+		}
+	}
+	_, err := d.PutAttachment(t.Context(), "a", "b", "", "", 100, strings.NewReader("short"))
+	var e *Error
+	if !errors.As(err, &e) || e.Status != 400 || e.Reason != "Body ended after 5 of 100 bytes." {
 		t.Errorf("%v", err)
 	}
 }

@@ -72,7 +72,7 @@ func (r request) options(watch *watchdog) *chttp.Options {
 		// Known to net/http, never sent: the request may be repeated when a kept-alive connection turns out to be dead.
 		header["Idempotency-Key"] = []string{}
 	}
-	body := func() io.ReadCloser { return &upload{watch: watch, body: r.body()} }
+	body := func() io.ReadCloser { return &upload{watch: watch, body: r.body(), left: r.length} }
 	switch {
 	case r.body == nil:
 	case r.length == 0:
@@ -88,19 +88,31 @@ func (r request) options(watch *watchdog) *chttp.Options {
 }
 
 // upload is a request's body. The watchdog runs while CouchDB takes its bytes, and not while its source makes us wait.
+//
+// chttp closes a body as soon as the answer begins, when net/http may still be about to look for its end: it has to find that,
+// or it gives up the connection. A body that was not read to its end must not seem to end, as CouchDB would store half of it.
 type upload struct {
 	watch  *watchdog
 	body   io.ReadCloser
+	left   int64 // bytes to come; negative: unknown
 	closed atomic.Bool
 }
 
 func (u *upload) Read(p []byte) (int, error) {
 	if u.closed.Load() {
+		if u.left == 0 {
+			return 0, io.EOF
+		}
 		return 0, io.ErrClosedPipe
 	}
 	u.watch.upload(false)
 	n, err := u.body.Read(p)
 	u.watch.upload(true)
+	if u.left > 0 {
+		u.left = max(0, u.left-int64(n))
+	} else if err == io.EOF {
+		u.left = 0
+	}
 	return n, err
 }
 

@@ -81,7 +81,7 @@ func (q *allDocsQuery) set(name, text string) (err error) {
 func parseCount(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
-		return 0, &failure{status: 400, name: "query_parse_error", reason: "Invalid value for positive integer: " + text}
+		return 0, &failure{status: 400, name: "query_parse_error", reason: `Invalid value for integer: "` + text + `"`}
 	}
 	return n, nil
 }
@@ -129,9 +129,9 @@ func (r *request) sendAllDocs(body jsontext.Value) error {
 	r.out.Header().Set("Content-Type", "application/json")
 	out := streamed{to: r.out}
 	list := &allDocsList{db: r.db, q: q, out: &out}
-	list.head = []byte(`{"total_rows":` + strconv.FormatUint(c.live, 10))
+	list.total = c.live
 	if q.includeUpdateSeq {
-		list.head = appendString(append(list.head, `,"update_seq":`...), r.db.sequence(c.seq))
+		list.updateSeq = r.db.sequence(c.seq)
 	}
 	if q.keys != nil {
 		err = list.keyRows()
@@ -141,8 +141,8 @@ func (r *request) sendAllDocs(body jsontext.Value) error {
 	if err != nil {
 		return err
 	}
-	if err := list.begin("null"); err != nil {
-		return err
+	if list.rows == 0 {
+		out.buf.WriteString("\r\n")
 	}
 	out.buf.WriteString("\r\n]}\n")
 	return out.flush()
@@ -150,20 +150,20 @@ func (r *request) sendAllDocs(body jsontext.Value) error {
 
 // allDocsList writes the rows.
 type allDocsList struct {
-	db    *database
-	q     *allDocsQuery
-	out   *streamed
-	head  []byte // written before the first row
-	begun bool
-	rows  int
+	db        *database
+	q         *allDocsQuery
+	out       *streamed
+	total     uint64
+	updateSeq string // empty: not asked for
+	rows      int    // written so far
 }
 
 func (l *allDocsList) begin(offset string) error {
-	if l.begun {
-		return nil
+	head := []byte(`{"total_rows":` + strconv.FormatUint(l.total, 10) + `,"offset":` + offset)
+	if l.updateSeq != "" {
+		head = appendString(append(head, `,"update_seq":`...), l.updateSeq)
 	}
-	l.begun = true
-	return l.out.write(append(l.head, `,"offset":`+offset+`,"rows":[`...))
+	return l.out.write(append(head, `,"rows":[`...))
 }
 
 func (l *allDocsList) write(row []byte) error {

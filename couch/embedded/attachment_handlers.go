@@ -72,7 +72,13 @@ func (r *request) deleteAttachment() error {
 	if err != nil {
 		return err
 	}
-	if d.revs.none() || !d.removeAttachment(name) {
+	if d.revs.none() {
+		if err := r.mustExist(id); err != nil {
+			return err
+		}
+		return errConflict
+	}
+	if !d.removeAttachment(name) {
 		return errNoAttachment
 	}
 	return r.saveAttachments(d, http.StatusOK, "")
@@ -96,7 +102,7 @@ func (r *request) editedDocument(id string) (*document, error) {
 		return nil, err
 	}
 	if reads[0].doc == nil {
-		return nil, errConflict
+		return nil, errMissingRevision
 	}
 	d := reads[0].doc
 	d.revs.ids = d.revs.ids[:1]

@@ -22,7 +22,7 @@ type changesQuery struct {
 	timeout     time.Duration // without heartbeat: how long a feed waits for the next change
 	interval    int64         // seq_interval
 	filter      filter        // nil: everything
-	docIDs      bool          // filter=_doc_ids, whose pending counts differ
+	byID        bool          // the filter looks at ids only: pending then is what was not shown
 }
 
 const (
@@ -142,7 +142,9 @@ func (r *request) setSince(q *changesQuery) error {
 		q.since = c.seq
 		return nil
 	}
-	q.since, err = r.db.parseSince(r.query.Get("since"))
+	if r.query.Has("since") {
+		q.since, err = r.db.parseSince(r.query.Get("since"))
+	}
 	return err
 }
 

@@ -77,7 +77,7 @@ func (r *request) getDocument() error {
 	if err != nil {
 		return err
 	}
-	if open := r.query.Get("open_revs"); open != "" {
+	if open := r.query.Get("open_revs"); open != "" && open != "[]" {
 		return r.getOpenRevisions(id, open, o)
 	}
 	o.follows = o.attachments && r.accepts("multipart/related") && !r.acceptsJSONFirst()
@@ -102,7 +102,7 @@ func (r *request) acceptsJSONFirst() bool {
 // open reads the revision the rev parameter names, else the winner, which must not be deleted.
 func (r *request) open(id string, o *openOptions) (read, error) {
 	text := r.query.Get("rev")
-	if text == "" || o.latest {
+	if !r.query.Has("rev") || o.latest {
 		got, err := r.db.openWinner(id, o)
 		if err == nil && got.doc.deleted {
 			err = errDeleted
@@ -246,10 +246,11 @@ func (r *request) setEdited(d *document) error {
 
 func (r *request) givenRevision() (*revision, error) {
 	var given *revision
-	for _, text := range []string{r.query.Get("rev"), strings.Trim(r.Header.Get("If-Match"), `"`)} {
-		if text == "" {
-			continue
-		}
+	texts := r.query["rev"]
+	if match := r.Header.Get("If-Match"); match != "" {
+		texts = append(texts, strings.Trim(match, `"`))
+	}
+	for _, text := range texts {
 		rev, err := parseRevision(text)
 		if err != nil {
 			return nil, err
@@ -328,7 +329,10 @@ func (r *request) mustExist(id string) error {
 
 // postDocument creates a document with the id of its body or a new one.
 func (r *request) postDocument() error {
-	v, err := r.readObject()
+	if err := r.requireJSON(); err != nil {
+		return err
+	}
+	v, err := r.readJSON()
 	if err != nil {
 		return err
 	}

@@ -42,12 +42,13 @@ func missingStub(id, name string) *failure {
 }
 
 var (
-	errMissing       = notFound("missing")
-	errDeleted       = notFound("deleted")
-	errNoDatabase    = notFound("Database does not exist.")
-	errNoAttachment  = notFound("Document is missing attachment")
-	errConflict      = &failure{status: 409, name: "conflict", reason: "Document update conflict."}
-	errDatabaseThere = &failure{status: 412, name: "file_exists",
+	errMissing         = notFound("missing")
+	errDeleted         = notFound("deleted")
+	errNoDatabase      = notFound("Database does not exist.")
+	errNoAttachment    = notFound("Document is missing attachment")
+	errConflict        = &failure{status: 409, name: "conflict", reason: "Document update conflict."}
+	errMissingRevision = &failure{status: 409, name: "not_found", reason: "missing_rev"}
+	errDatabaseThere   = &failure{status: 412, name: "file_exists",
 		reason: "The database could not be created, the file already exists."}
 	errJSON          = badRequest("invalid UTF-8 JSON")
 	errNotObject     = badRequest("Document must be a JSON object")

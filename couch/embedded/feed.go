@@ -223,7 +223,7 @@ func (f *feed) pending() (n int, err error) {
 		case f.q.descending:
 			n = v.countAfter(f.q.since, f.at)
 			f.at++ // back to the last row's sequence
-		case f.q.docIDs && f.q.feed == "normal":
+		case f.q.byID && f.q.feed == "normal":
 			n = v.countAfter(f.q.since, f.q.until) - int(f.q.limit-f.left)
 		default:
 			n = v.countAfter(f.at, f.bound())

@@ -20,7 +20,7 @@ func (r *request) setFilter(q *changesQuery, body jsontext.Value) error {
 	switch name := r.query.Get("filter"); name {
 	case "":
 	case "_doc_ids":
-		q.docIDs = true
+		q.byID = true
 		q.filter, err = r.idFilter(body)
 	case "_selector":
 		if r.Method != "POST" {
@@ -28,7 +28,7 @@ func (r *request) setFilter(q *changesQuery, body jsontext.Value) error {
 		}
 		q.filter, err = newSelectorFilter(field(body, "selector"))
 	case "_design":
-		q.filter = designFilter{}
+		q.byID, q.filter = true, designFilter{}
 	case "_view":
 		return notImplemented("filter=_view")
 	default:
@@ -109,7 +109,7 @@ func newSelectorFilter(raw jsontext.Value) (filter, error) {
 func (r *request) functionFilter(name string) (filter, error) {
 	ddoc, function, found := strings.Cut(name, "/")
 	if !found {
-		return nil, badRequest("filter parameter must be of the form `designname/filtername`")
+		return nil, badRequest("`filter` must be of the form `designname/filtername`")
 	}
 	d, err := r.db.winner("_design/" + ddoc)
 	if err != nil {

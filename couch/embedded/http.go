@@ -235,10 +235,18 @@ func (r *request) readJSON() (jsontext.Value, error) {
 	return compactJSON(raw)
 }
 
+// requireJSON refuses a body that is not declared as JSON.
+func (r *request) requireJSON() error {
+	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/json" {
+		return &failure{status: 415, name: "bad_content_type", reason: "Content-Type must be application/json"}
+	}
+	return nil
+}
+
 // readObject reads a body that must be declared as, and be, a JSON object.
 func (r *request) readObject() (jsontext.Value, error) {
-	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/json" {
-		return nil, &failure{status: 415, name: "bad_content_type", reason: "Content-Type must be application/json"}
+	if err := r.requireJSON(); err != nil {
+		return nil, err
 	}
 	v, err := r.readJSON()
 	if err == nil && v.Kind() != '{' {

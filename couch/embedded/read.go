@@ -180,10 +180,10 @@ func (v view) openRevisions(id string, want []revision, o *openOptions) ([]read,
 	return out, nil
 }
 
-// choose picks the leaves and revisions to read.
+// choose picks the leaves and revisions to read, each once.
 func (t tree) choose(want []revision, latest bool) (found []leaf, missing []revision) {
 	if want == nil {
-		return t.leaves(), nil
+		return oldestFirst(t.leaves()), nil
 	}
 	for _, rev := range want {
 		picked := []leaf(nil)
@@ -201,5 +201,11 @@ func (t tree) choose(want []revision, latest bool) (found []leaf, missing []revi
 			}
 		}
 	}
-	return found, missing
+	return oldestFirst(found), missing
+}
+
+// oldestFirst is the order in which CouchDB answers open_revs.
+func oldestFirst(leaves []leaf) []leaf {
+	slices.SortFunc(leaves, func(a, b leaf) int { return a.revision().compare(b.revision()) })
+	return leaves
 }

@@ -38,7 +38,8 @@ var (
 	}
 
 	documentEndpoint = endpoint{"DELETE,GET,HEAD,POST,PUT,COPY", map[string]handler{
-		"GET": (*request).getDocument, "PUT": (*request).putDocument, "DELETE": (*request).deleteDocument}}
+		"GET": (*request).getDocument, "PUT": (*request).putDocument, "DELETE": (*request).deleteDocument,
+		"POST": (*request).postForm, "COPY": (*request).copyDocument}}
 
 	attachmentEndpoint = endpoint{"DELETE,GET,HEAD,PUT", map[string]handler{
 		"GET": (*request).getAttachment, "PUT": (*request).putAttachment, "DELETE": (*request).deleteAttachment}}
@@ -164,6 +165,9 @@ func (r *request) changeDatabases() error {
 	}
 	return r.sendOK(http.StatusOK)
 }
+
+func (r *request) postForm() error     { return notImplemented("POST /{db}/{docid}") }
+func (r *request) copyDocument() error { return notImplemented("COPY /{db}/{docid}") }
 
 func (r *request) getWelcome() error {
 	return r.sendJSON(http.StatusOK, []byte(`{"couchdb":"Welcome","version":"3.5.0","git_sha":"embedded","uuid":"`+

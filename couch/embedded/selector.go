@@ -15,19 +15,14 @@ import (
 // condition tests a value.
 type condition func(value any) bool
 
-// selectorError is CouchDB's answer to a selector it refuses.
-func selectorError(name, reason string) *failure {
-	return &failure{status: 400, name: name, reason: reason}
-}
-
 func badArgument(op string, arg any) *failure {
-	return selectorError("bad_arg", "Bad argument for operator "+op+": "+describeMango(arg))
+	return badRequest("Bad argument for operator " + op + ": " + describeMango(arg))
 }
 
 // parseSelector compiles a selector.
 func parseSelector(raw jsontext.Value) (condition, error) {
 	if raw.Kind() != '{' {
-		return nil, badRequest("Selector must be a JSON object")
+		return nil, badRequest("Selector error: expected a JSON object")
 	}
 	value, err := parseMangoValue(raw)
 	if err != nil {
@@ -202,9 +197,9 @@ func (c compiler) operator(op string, arg any, raw bool) (condition, error) {
 	case "$size", "$mod":
 		return numberOperator(op, arg)
 	case "$where", "$geoWithin", "$geoIntersects", "$near", "$nearSphere", "$text":
-		return nil, selectorError("not_supported", "Unsupported operator: "+op)
+		return nil, badRequest("Unsupported operator: " + op)
 	}
-	return nil, selectorError("invalid_operator", "Invalid operator: "+op)
+	return nil, badRequest("Invalid operator: " + op)
 }
 
 func listOperator(op string, arg any, compare func(a, b any) int) (condition, error) {

@@ -36,7 +36,7 @@ func (db *database) parseSince(text string) (uint64, error) {
 		}
 		text = unquoted
 	}
-	if text == "0" || text == "" {
+	if text == "0" {
 		return 0, nil
 	}
 	number, opaque, _ := strings.Cut(text, "-")

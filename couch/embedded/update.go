@@ -158,11 +158,11 @@ func (u *updater) edited(info *docInfo, d *document) (old *document, refused *fa
 // checkReplicated decides about documents with their own history (couch_db:prep_and_validate_replicated_updates/5).
 // Only those that become new leaves are validated and stored.
 func (u *updater) checkReplicated(g *group) error {
-	var known, after tree
-	if g.info != nil {
-		known = g.info.tree
+	if g.info == nil {
+		return u.checkNew(g)
 	}
-	after = known
+	known := g.info.tree
+	after := known
 	for _, c := range g.docs {
 		after, _ = after.merge(c.path(&edit{deleted: c.deleted}))
 		c.result.rev = c.revs.revision()
@@ -177,6 +177,26 @@ func (u *updater) checkReplicated(g *group) error {
 			continue
 		}
 		refused, err := u.checkNewLeaf(known, c, l)
+		if err != nil {
+			return err
+		}
+		if c.result.err = refused; refused == nil {
+			passed = append(passed, c)
+		}
+	}
+	g.keep(passed)
+	return nil
+}
+
+// checkNew decides about all revisions a request brings of an unknown document.
+func (u *updater) checkNew(g *group) error {
+	var passed []*candidate
+	for _, c := range g.docs {
+		c.result.rev = c.revs.revision()
+		if err := c.fillStubs(nil); err != nil {
+			return err
+		}
+		refused, err := u.validate(c.document, nil)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/caarlos0/env/v10"
+)
+
+// prefix begins the name of every environment variable of ours.
+const prefix = "POUCHBRIDGE_"
+
+// Config is the configuration: one field for each environment variable. The tags say everything about a variable, and
+// the help text and docs/CONFIGURATION.md are made from them: env and envDefault as in caarlos0/env, dev is the default of
+// the command dev where it differs, help the meaning, oneof the values allowed, min the least value, secret that the value
+// must never be printed.
+type Config struct {
+	Listen         string        `env:"LISTEN" envDefault:":3000" dev:"127.0.0.1:3000" help:"Address for websocket clients, host:port. Without a host: every interface; port 0: any free port. The command dev, and the policy open, need a loopback address."`
+	CouchDBURL     string        `env:"COUCHDB_URL" secret:"true" help:"The CouchDB behind the bridge, http://user:password@host:5984; special characters of the password percent-encoded. The command serve needs this or COUCHDB_URL_FILE; dev has a CouchDB of its own."`
+	CouchDBURLFile string        `env:"COUCHDB_URL_FILE" help:"A file that contains the URL, for secrets that are mounted."`
+	CouchDBTimeout time.Duration `env:"COUCHDB_TIMEOUT" envDefault:"60s" min:"1ms" help:"How long CouchDB may be silent, before and within an answer, until a call is given up. Live feeds have a heartbeat instead."`
+
+	Policy        string        `env:"POLICY" dev:"open" oneof:"open static" help:"Who may open which database. open: everyone every database, on a loopback address only. static: whoever has a token of STATIC_FILE, what the file says. The command serve needs it."`
+	StaticFile    string        `env:"STATIC_FILE" help:"The tokens of the policy static, a JSON file. Read once, at the start."`
+	PolicyTimeout time.Duration `env:"POLICY_TIMEOUT" envDefault:"5s" min:"1ms" help:"A request that the policy has not answered by then is refused."`
+
+	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"Web pages of which hosts may connect, besides those of the host that the bridge itself is reached by: comma-separated hosts, with port where it is not the scheme's, scheme optional, * for any text in a label or several: app.example.com,https://*.example.org,localhost:5173. Clients that are not browsers send no origin and may always connect. The command dev adds every loopback host."`
+	TLSCertFile    string   `env:"TLS_CERT_FILE" help:"Certificate chain in PEM for wss. With TLS_KEY_FILE, or not at all: then put a proxy that terminates TLS in front."`
+	TLSKeyFile     string   `env:"TLS_KEY_FILE" help:"The private key of the certificate in PEM."`
+	AdminListen    string   `env:"ADMIN_LISTEN" help:"Address for operators, host:port: /metrics (Prometheus), /healthz (the process serves), /readyz (it is not draining and CouchDB answers). Empty: none. It asks for no password; keep it off the internet."`
+
+	MaxConnections     int           `env:"MAX_CONNECTIONS" envDefault:"10000" min:"0" help:"Websockets at a time; further ones are refused. 0: no limit."`
+	MaxSessions        int           `env:"MAX_SESSIONS" envDefault:"256" min:"1" help:"Databases open at a time on one websocket."`
+	SessionConcurrency int           `env:"SESSION_CONCURRENCY" envDefault:"16" min:"1" help:"Calls to CouchDB at a time for one database of one websocket; further ones wait."`
+	MaxMessageBytes    int64         `env:"MAX_MESSAGE_BYTES" envDefault:"67108864" min:"1024" help:"The largest websocket message taken from a client, in bytes."`
+	PingInterval       time.Duration `env:"PING_INTERVAL" envDefault:"25s" min:"1ms" help:"Time between pings, which keep proxies from cutting quiet websockets and find dead ones."`
+	WriteTimeout       time.Duration `env:"WRITE_TIMEOUT" envDefault:"10s" min:"1ms" help:"A client that takes no data for so long is disconnected."`
+	DrainTimeout       time.Duration `env:"DRAIN_TIMEOUT" envDefault:"25s" min:"1ms" help:"How long writes that are under way may take to finish after SIGTERM or SIGINT. A second signal ends the process at once."`
+
+	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" oneof:"trace debug info warn error" help:"The least level that is logged."`
+	LogFormat string `env:"LOG_FORMAT" envDefault:"auto" oneof:"auto json console" help:"json: one object on each line. console: for people. auto: console if standard error is a terminal, else json."`
+
+	DevDir string `env:"DEV_DIR" help:"Where the command dev keeps its databases. Empty: in a temporary directory that is removed at the end."`
+}
+
+// faults are what is wrong with a configuration, one sentence each.
+type faults []error
+
+// add reports a fault of the variable with the given name, which is without the prefix.
+func (f *faults) add(name, format string, args ...any) {
+	*f = append(*f, fmt.Errorf(prefix+name+" "+format, args...))
+}
+
+// err is all faults as one error, one on each line; nil if there is none.
+func (f faults) err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the configuration is not usable:\n%w", errors.Join(f...))
+}
+
+// loadConfig reads the variables, with the defaults of the command. A variable set to nothing counts as not set. Every
+// value is of its type, among its alternatives and within its bounds, unless there are faults.
+func loadConfig(getenv func(string) string, command string) (Config, faults) {
+	all := variables()
+	environment := map[string]string{}
+	for _, v := range all {
+		environment[v.Key] = getenv(v.Key)
+		if environment[v.Key] == "" && command == "dev" {
+			environment[v.Key] = v.DevDefault
+		}
+	}
+	var c Config
+	err := env.ParseWithOptions(&c, env.Options{Environment: environment, Prefix: prefix})
+	unread := unreadFields(err)
+
+	var f faults
+	for _, v := range all {
+		if unread[v.Name] {
+			f.add(v.OwnKey, "is %s; it must be %s", v.show(environment[v.Key]), v.kind())
+		} else {
+			v.check(reflect.ValueOf(c).FieldByIndex(v.Index), &f)
+		}
+	}
+	return c, f
+}
+
+// unreadFields names the fields of Config whose text was not of their type. The library has no other errors for us, as
+// Config has no field of a type it does not know, none it must load, and none it requires.
+func unreadFields(err error) map[string]bool {
+	unread := map[string]bool{}
+	var all env.AggregateError
+	errors.As(err, &all)
+	for _, e := range all.Errors {
+		var parse env.ParseError
+		if errors.As(e, &parse) {
+			unread[parse.Name] = true
+		}
+	}
+	return unread
+}

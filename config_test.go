@@ -1,0 +1,185 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"pouchbridge/auth"
+)
+
+// file writes a file for a test and returns its path.
+func file(t *testing.T, content string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+const notUsable = "the configuration is not usable:\n"
+
+func TestConfigurationFaults(t *testing.T) {
+	t.Parallel()
+	const url = "http://admin:s3cr3t@127.0.0.1:5984"
+	// good is what serve needs; a case adds to it, or takes away with "".
+	good := map[string]string{"LISTEN": "127.0.0.1:0", "COUCHDB_URL": url, "POLICY": "open"}
+	missing := filepath.Join(t.TempDir(), "missing")
+	badTokens := file(t, `{"tokens":[{"token":"s3cr3t","databases":[{"match":"A"}]},{"token":"s3cr3t"}]}`)
+	urlFile := file(t, url+"\n")
+	for _, tt := range []struct {
+		name, command string
+		set           map[string]string
+		want          []string
+	}{
+		{"nothing set", "serve", map[string]string{"LISTEN": "", "COUCHDB_URL": "", "POLICY": ""}, []string{
+			`POUCHBRIDGE_POLICY is not set; set it to static (clients need a token of the file POUCHBRIDGE_STATIC_FILE), or to open for development on this machine (everyone may read and write every database)`,
+			`POUCHBRIDGE_COUCHDB_URL is not set; set it, or POUCHBRIDGE_COUCHDB_URL_FILE, to the URL of your CouchDB, like http://user:password@127.0.0.1:5984`,
+		}},
+		{"open policy on every interface", "serve", map[string]string{"LISTEN": ""}, []string{
+			`POUCHBRIDGE_POLICY is open, which lets everyone read and write every database, but other machines can reach the address ":3000": set POUCHBRIDGE_LISTEN to a loopback address like 127.0.0.1:3000, or POUCHBRIDGE_POLICY to static`,
+		}},
+		{"open policy on an address", "serve", map[string]string{"LISTEN": "192.168.1.7:3000"}, []string{
+			`POUCHBRIDGE_POLICY is open, which lets everyone read and write every database, but other machines can reach the address "192.168.1.7:3000": set POUCHBRIDGE_LISTEN to a loopback address like 127.0.0.1:3000, or POUCHBRIDGE_POLICY to static`,
+		}},
+		{"policy", "serve", map[string]string{"POLICY": "jwt"}, []string{`POUCHBRIDGE_POLICY is "jwt"; it must be open or static`}},
+		{"listen without a port", "serve", map[string]string{"LISTEN": "localhost"}, []string{
+			`POUCHBRIDGE_LISTEN is "localhost"; it must be host:port, like 127.0.0.1:3000 or :3000`,
+		}},
+		{"port by name", "serve", map[string]string{"LISTEN": "localhost:http"}, []string{`POUCHBRIDGE_LISTEN is "localhost:http"; its port must be a number from 0 to 65535`}},
+		{"port too large", "serve", map[string]string{"ADMIN_LISTEN": ":70000"}, []string{`POUCHBRIDGE_ADMIN_LISTEN is ":70000"; its port must be a number from 0 to 65535`}},
+		{"not numbers", "serve", map[string]string{"MAX_CONNECTIONS": "many", "MAX_MESSAGE_BYTES": "64MiB", "PING_INTERVAL": "25", "DRAIN_TIMEOUT": "long"}, []string{
+			`POUCHBRIDGE_MAX_CONNECTIONS is "many"; it must be a whole number`,
+			`POUCHBRIDGE_MAX_MESSAGE_BYTES is "64MiB"; it must be a whole number`,
+			`POUCHBRIDGE_PING_INTERVAL is "25"; it must be a duration like 500ms, 25s or 1m30s`,
+			`POUCHBRIDGE_DRAIN_TIMEOUT is "long"; it must be a duration like 500ms, 25s or 1m30s`,
+		}},
+		{"too small", "serve", map[string]string{"MAX_CONNECTIONS": "-1", "MAX_SESSIONS": "0", "SESSION_CONCURRENCY": "0", "MAX_MESSAGE_BYTES": "10", "POLICY_TIMEOUT": "0s", "WRITE_TIMEOUT": "-5s"}, []string{
+			`POUCHBRIDGE_POLICY_TIMEOUT is 0s; it must be at least 1ms`,
+			`POUCHBRIDGE_MAX_CONNECTIONS is -1; it must be at least 0`,
+			`POUCHBRIDGE_MAX_SESSIONS is 0; it must be at least 1`,
+			`POUCHBRIDGE_SESSION_CONCURRENCY is 0; it must be at least 1`,
+			`POUCHBRIDGE_MAX_MESSAGE_BYTES is 10; it must be at least 1024`,
+			`POUCHBRIDGE_WRITE_TIMEOUT is -5s; it must be at least 1ms`,
+		}},
+		{"log", "serve", map[string]string{"LOG_LEVEL": "INFO", "LOG_FORMAT": "text"}, []string{
+			`POUCHBRIDGE_LOG_LEVEL is "INFO"; it must be trace, debug, info, warn or error`,
+			`POUCHBRIDGE_LOG_FORMAT is "text"; it must be auto, json or console`,
+		}},
+		{"two URLs", "serve", map[string]string{"COUCHDB_URL_FILE": urlFile}, []string{`POUCHBRIDGE_COUCHDB_URL and POUCHBRIDGE_COUCHDB_URL_FILE are both set; set one`}},
+		{"URL file missing", "serve", map[string]string{"COUCHDB_URL": "", "COUCHDB_URL_FILE": missing}, []string{`POUCHBRIDGE_COUCHDB_URL_FILE cannot be read: open ` + missing + `: no such file or directory`}},
+		{"URL file empty", "serve", map[string]string{"COUCHDB_URL": "", "COUCHDB_URL_FILE": file(t, "\n")}, []string{
+			`POUCHBRIDGE_COUCHDB_URL_FILE is empty; use http://user:password@host:5984 (the value is not shown, as it may contain a password)`,
+		}},
+		{"URL of another scheme", "serve", map[string]string{"COUCHDB_URL": "ftp://admin:s3cr3t@h"}, []string{
+			`POUCHBRIDGE_COUCHDB_URL must begin with http:// or https:// (the value is not shown, as it may contain a password)`,
+		}},
+		{"password not encoded", "serve", map[string]string{"COUCHDB_URL": "http://admin:s3cr3t%@h"}, []string{
+			`POUCHBRIDGE_COUCHDB_URL is not a URL; percent-encode special characters of the password (the value is not shown, as it may contain a password)`,
+		}},
+		{"origins", "serve", map[string]string{"ALLOWED_ORIGINS": "*,app.example.com, https://*, *:*, *.*,https://app.example.com/, [,,localhost:5173"}, []string{
+			`POUCHBRIDGE_ALLOWED_ORIGINS has "*", which lets every page on the web connect from its visitors' browsers; list the hosts that serve your apps`,
+			`POUCHBRIDGE_ALLOWED_ORIGINS has "https://*", which lets every page on the web connect from its visitors' browsers; list the hosts that serve your apps`,
+			`POUCHBRIDGE_ALLOWED_ORIGINS has "*:*", which lets every page on the web connect from its visitors' browsers; list the hosts that serve your apps`,
+			`POUCHBRIDGE_ALLOWED_ORIGINS has "*.*", which lets every page on the web connect from its visitors' browsers; list the hosts that serve your apps`,
+			`POUCHBRIDGE_ALLOWED_ORIGINS has "https://app.example.com/"; a pattern is a host like app.example.com, localhost:5173 or https://*.example.org, without a path`,
+			`POUCHBRIDGE_ALLOWED_ORIGINS has "["; a pattern is a host like app.example.com, localhost:5173 or https://*.example.org, without a path`,
+			`POUCHBRIDGE_ALLOWED_ORIGINS has ""; a pattern is a host like app.example.com, localhost:5173 or https://*.example.org, without a path`,
+		}},
+		{"certificate without key", "serve", map[string]string{"TLS_CERT_FILE": missing}, []string{`POUCHBRIDGE_TLS_KEY_FILE is not set, but POUCHBRIDGE_TLS_CERT_FILE is; set both or none`}},
+		{"key without certificate", "serve", map[string]string{"TLS_KEY_FILE": missing}, []string{`POUCHBRIDGE_TLS_CERT_FILE is not set, but POUCHBRIDGE_TLS_KEY_FILE is; set both or none`}},
+		{"certificate that is none", "serve", map[string]string{"TLS_CERT_FILE": urlFile, "TLS_KEY_FILE": urlFile}, []string{
+			`POUCHBRIDGE_TLS_CERT_FILE and POUCHBRIDGE_TLS_KEY_FILE cannot be used: tls: failed to find any PEM data in certificate input`,
+		}},
+		{"static without a file", "serve", map[string]string{"POLICY": "static"}, []string{`POUCHBRIDGE_STATIC_FILE is not set; the policy static needs the file of its tokens`}},
+		{"static file missing", "serve", map[string]string{"POLICY": "static", "STATIC_FILE": missing}, []string{`POUCHBRIDGE_STATIC_FILE cannot be read: open ` + missing + `: no such file or directory`}},
+		{"static file with faults", "serve", map[string]string{"POLICY": "static", "STATIC_FILE": badTokens}, []string{
+			`POUCHBRIDGE_STATIC_FILE ` + badTokens + ` is not usable:`,
+			`  tokens[0].databases[0].match: "A" contains 'A': a database name has only a-z, 0-9 and _$()+-/`,
+			`  tokens[1]: is the same token as tokens[0]`,
+			`  tokens[1].databases: must list at least one database`,
+		}},
+		{"static file without end", "serve", map[string]string{"POLICY": "static", "STATIC_FILE": "/dev/zero"}, []string{`POUCHBRIDGE_STATIC_FILE cannot be read: /dev/zero is larger than 16777216 bytes`}},
+		{"dev where others could connect", "dev", map[string]string{"COUCHDB_URL": "", "POLICY": "", "LISTEN": ":3000", "ADMIN_LISTEN": "0.0.0.0:9090"}, []string{
+			`POUCHBRIDGE_LISTEN is ":3000"; the command dev listens on a loopback address only, like 127.0.0.1:3000`,
+			`POUCHBRIDGE_ADMIN_LISTEN is "0.0.0.0:9090"; the command dev listens on a loopback address only, like 127.0.0.1:9090`,
+		}},
+		{"dev with a CouchDB", "dev", map[string]string{"COUCHDB_URL_FILE": urlFile}, []string{
+			`POUCHBRIDGE_COUCHDB_URL is set, but the command dev has a CouchDB of its own; unset it, or use the command serve`,
+			`POUCHBRIDGE_COUCHDB_URL_FILE is set, but the command dev has a CouchDB of its own; unset it, or use the command serve`,
+		}},
+		{"everything at once", "serve", map[string]string{"LISTEN": "x", "POLICY": "jwt", "COUCHDB_URL": "s3cr3t", "MAX_SESSIONS": "none", "TLS_KEY_FILE": "k"}, []string{
+			`POUCHBRIDGE_POLICY is "jwt"; it must be open or static`,
+			`POUCHBRIDGE_MAX_SESSIONS is "none"; it must be a whole number`,
+			`POUCHBRIDGE_LISTEN is "x"; it must be host:port, like 127.0.0.1:3000 or :3000`,
+			`POUCHBRIDGE_TLS_CERT_FILE is not set, but POUCHBRIDGE_TLS_KEY_FILE is; set both or none`,
+			`POUCHBRIDGE_COUCHDB_URL must begin with http:// or https:// (the value is not shown, as it may contain a password)`,
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			set := map[string]string{}
+			for _, variables := range []map[string]string{good, tt.set} {
+				for name, value := range variables {
+					set[name] = value
+				}
+			}
+			var log strings.Builder
+			err := run(t.Context(), []string{tt.command}, environment(set), &log, &log)
+			if err == nil {
+				t.Fatal("the program ran")
+			}
+			if diff := cmp.Diff(notUsable+strings.Join(tt.want, "\n"), err.Error()); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+			if log.Len() > 0 || strings.Contains(err.Error(), "s3cr3t") {
+				t.Errorf("logged %q, error %v; want no log and no secret", log.String(), err)
+			}
+		})
+	}
+}
+
+func TestConfigurationDefaults(t *testing.T) {
+	t.Parallel()
+	s, err := configure(environment(map[string]string{
+		"COUCHDB_URL_FILE": file(t, "https://admin:s3cr3t@db.example.com:6984/prefix/\n"),
+		"POLICY":           "static",
+		"STATIC_FILE":      file(t, staticExample),
+		"ALLOWED_ORIGINS":  "app.example.com, https://*.example.org ,localhost:5173",
+	}), "serve")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.upstream.Close()
+	want := Config{
+		Listen: ":3000", CouchDBURLFile: s.CouchDBURLFile, CouchDBTimeout: time.Minute, Policy: "static", StaticFile: s.StaticFile,
+		PolicyTimeout: 5 * time.Second, AllowedOrigins: []string{"app.example.com", "https://*.example.org", "localhost:5173"},
+		MaxConnections: 10000, MaxSessions: 256, SessionConcurrency: 16, MaxMessageBytes: 64 << 20,
+		PingInterval: 25 * time.Second, WriteTimeout: 10 * time.Second, DrainTimeout: 25 * time.Second, LogLevel: "info", LogFormat: "auto",
+	}
+	if diff := cmp.Diff(want, s.Config); diff != "" {
+		t.Errorf("configuration (-want +got):\n%s", diff)
+	}
+	if got := s.upstream.String(); got != "https://db.example.com:6984/prefix" {
+		t.Errorf("CouchDB is %s", got)
+	}
+	if _, ok := s.policy.(*auth.Static); !ok {
+		t.Errorf("policy is %T", s.policy)
+	}
+}
+
+func TestConfigurationDefaultsOfDev(t *testing.T) {
+	t.Parallel()
+	s, err := configure(environment(nil), "dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Listen != "127.0.0.1:3000" || s.Policy != "open" || s.policy != (auth.Open{}) {
+		t.Errorf("dev listens on %s with the policy %s %T", s.Listen, s.Policy, s.policy)
+	}
+}

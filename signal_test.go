@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// child runs dev in a process of its own, and waits until it listens.
+func child(t *testing.T) (process *exec.Cmd, log *logBuffer) {
+	t.Helper()
+	process = exec.Command(os.Args[0], "dev")
+	process.Env = append(os.Environ(), asChild+"=1", prefix+"LISTEN=127.0.0.1:0")
+	log = newLogBuffer()
+	process.Stderr = log
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = process.Process.Kill()
+		_ = process.Wait()
+	})
+	return process, log
+}
+
+func TestSignal(t *testing.T) {
+	t.Parallel()
+	for name, signal := range map[string]os.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": os.Interrupt} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			process, log := child(t)
+			url := log.wait(t, "listening")["url"].(string)
+			ws, _, err := dial(t, client(t, nil), url, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := ending(t, ws)
+			if err := process.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			if code := <-ended; code != websocket.StatusGoingAway {
+				t.Errorf("websocket ended with code %d, want 1001", code)
+			}
+			if err := process.Wait(); err != nil {
+				t.Errorf("%v; log:\n%s", err, log)
+			}
+			log.wait(t, "shut down")
+		})
+	}
+}
+
+// A second signal does not wait for clients that will not go.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	process, log := child(t)
+	url := log.wait(t, "listening")["url"].(string)
+	silent := upgrade(t, strings.TrimPrefix(url, "ws://"))
+	defer silent.Close()
+
+	if err := process.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	log.wait(t, "shutting down") // and waiting for the client to answer the close frame, which it never does
+	if err := process.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	err := process.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || !exit.Sys().(syscall.WaitStatus).Signaled() {
+		t.Errorf("ended with %v, want to be ended by the signal; log:\n%s", err, log)
+	}
+}
+
+// upgrade opens a websocket and does nothing more on its connection.
+func upgrade(t *testing.T, address string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: "+address+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("upgrade: %v, %v", response, err)
+	}
+	return conn
+}

@@ -1,0 +1,5 @@
+package example
+
+import "fmt"
+
+var _ = fmt.Sprint

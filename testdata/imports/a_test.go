@@ -1,0 +1,5 @@
+package example
+
+import "testing"
+
+var _ testing.TB
