@@ -119,9 +119,6 @@ func (r *request) sendAllDocs(body jsontext.Value) error {
 	if err != nil {
 		return err
 	}
-	if r.db.name == usersDatabase && !r.secured.isAdmin(r.user) {
-		return forbidden("Only admins can access _all_docs of system databases.")
-	}
 	c, err := r.db.counts()
 	if err != nil {
 		return err

@@ -9,9 +9,6 @@ import (
 // findAttachment opens the revision asked for and its attachment.
 func (r *request) findAttachment() (*attachment, error) {
 	id, name := r.documentPath()
-	if err := r.hideUser(id); err != nil {
-		return nil, err
-	}
 	got, err := r.open(id, &openOptions{})
 	if err != nil {
 		return nil, err
@@ -33,8 +30,34 @@ func (r *request) getAttachment() error {
 	h.Set("Content-Type", a.contentType)
 	h.Set("Cache-Control", "must-revalidate")
 	h.Set("ETag", `"`+a.digestText()+`"`)
-	http.ServeContent(r.out, r.Request, "", time.Time{}, r.db.open(a))
+	if !strings.HasPrefix(r.Header.Get("Range"), "bytes=") {
+		r.Header.Del("Range") // CouchDB ignores what it cannot read
+	}
+	out := &rangeWriter{responseWriter: r.out}
+	http.ServeContent(out, r.Request, "", time.Time{}, r.db.open(a))
+	if out.refused {
+		return errRange
+	}
 	return nil
+}
+
+// rangeWriter holds back the answer to a bad range, so that it can be given as JSON.
+type rangeWriter struct {
+	*responseWriter
+	refused bool
+}
+
+func (w *rangeWriter) WriteHeader(status int) {
+	if w.refused = status == http.StatusRequestedRangeNotSatisfiable; !w.refused {
+		w.responseWriter.WriteHeader(status)
+	}
+}
+
+func (w *rangeWriter) Write(b []byte) (int, error) {
+	if w.refused {
+		return len(b), nil
+	}
+	return w.responseWriter.Write(b)
 }
 
 // putAttachment adds or replaces an attachment. The content goes to disk piece by piece.
@@ -87,9 +110,6 @@ func (r *request) deleteAttachment() error {
 // editedDocument reads the document an attachment is to change: of the given revision, or new. Given none, a document
 // that exists is in conflict.
 func (r *request) editedDocument(id string) (*document, error) {
-	if err := r.hideUser(id); err != nil {
-		return nil, err
-	}
 	rev, err := r.givenRevision()
 	if err != nil {
 		return nil, err

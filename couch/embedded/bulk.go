@@ -48,7 +48,7 @@ func (r *request) bulkDocuments(v jsontext.Value, replicated bool) ([]*document,
 			d.id = r.store.options.NewUUID()
 		}
 		docs = append(docs, d)
-		return r.hideUser(d.id)
+		return nil
 	})
 	if err == nil && !isArray {
 		err = badRequest("`docs` parameter must be an array.")
@@ -133,9 +133,6 @@ func (r *request) bulkGetRow(entry jsontext.Value, o openOptions) ([]byte, error
 	if err := validateID(id); err != nil {
 		f := err.(*failure)
 		return appendBulkError(nil, quotedID, "null", f.name, f.reason), nil
-	}
-	if f := r.hideUser(id); f != nil {
-		return appendBulkError(nil, quotedID, `"undefined"`, "not_found", "missing"), nil
 	}
 	var want []revision
 	rev := `"undefined"`

@@ -67,9 +67,6 @@ func revisionArray(v jsontext.Value) ([]revision, error) {
 
 func (r *request) getDocument() error {
 	id, _ := r.documentPath()
-	if err := r.hideUser(id); err != nil {
-		return err
-	}
 	if isLocalID(id) {
 		return r.getLocal(id)
 	}
@@ -171,9 +168,6 @@ func (got read) appendOpenRevision(dst []byte, o *openOptions) []byte {
 func (r *request) putDocument() error {
 	id, _ := r.documentPath()
 	if err := validateID(id); err != nil {
-		return err
-	}
-	if err := r.hideUser(id); err != nil {
 		return err
 	}
 	d, err := r.readDocument()
@@ -302,9 +296,6 @@ func (r *request) save(docs []*document, replicated bool) ([]saved, error) {
 
 func (r *request) deleteDocument() error {
 	id, _ := r.documentPath()
-	if err := r.hideUser(id); err != nil {
-		return err
-	}
 	if err := r.mustExist(id); err != nil {
 		return err
 	}
@@ -342,9 +333,6 @@ func (r *request) postDocument() error {
 	}
 	if d.id == "" {
 		d.id = r.store.options.NewUUID()
-	}
-	if err := r.hideUser(d.id); err != nil {
-		return err
 	}
 	return r.saveOne(d, false)
 }

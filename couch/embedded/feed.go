@@ -23,9 +23,6 @@ func (r *request) postChanges() error {
 }
 
 func (r *request) sendChanges(body jsontext.Value) error {
-	if r.db.name == usersDatabase && !r.secured.isAdmin(r.user) {
-		return forbidden("Only admins can access _changes of system databases.")
-	}
 	q, err := r.changesQuery(body)
 	if err != nil {
 		return err

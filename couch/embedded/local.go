@@ -18,8 +18,6 @@ func (u *updater) checkLocal(c *candidate) error {
 	case c.deleted:
 		id = "0"
 	case c.revs.none():
-	case u.replicated:
-		id = c.revs.ids[0]
 	default:
 		n, err := strconv.ParseUint(c.revs.ids[0], 10, 63)
 		if err != nil || c.revs.start != 0 {

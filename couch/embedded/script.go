@@ -32,7 +32,7 @@ func compileScript(name, source string, limit time.Duration) (*script, error) {
 	program, err := goja.Compile(name, "("+strings.TrimRight(source, "; \t\r\n")+")", false)
 	if err != nil {
 		return nil, &failure{status: 500, name: "compilation_error",
-			reason: fmt.Sprintf("Compilation of the function %s failed: %v", name, err)}
+			reason: fmt.Sprintf("%s: %v", name, err)}
 	}
 	return &script{program: program, limit: limit}, nil
 }
@@ -217,11 +217,11 @@ func (v validator) check(args []jsontext.Value) (refused *failure, err error) {
 func (i *instance) refusal(thrown error) *failure {
 	var exception *goja.Exception
 	if !errors.As(thrown, &exception) {
-		return &failure{status: 500, name: "unnamed_error", reason: thrown.Error()}
+		return &failure{status: 500, name: "unknown_error", reason: thrown.Error()}
 	}
 	object, ok := exception.Value().(*goja.Object)
 	if !ok {
-		return &failure{status: 500, name: "unnamed_error", reason: exception.Value().String()}
+		return &failure{status: 500, name: "unknown_error", reason: exception.Value().String()}
 	}
 	for name, status := range map[string]int{"forbidden": 403, "unauthorized": 401} {
 		if reason := object.Get(name); reason != nil && reason.ToBoolean() {
@@ -231,7 +231,7 @@ func (i *instance) refusal(thrown error) *failure {
 	if name := object.Get("name"); name != nil && name.ToBoolean() {
 		return &failure{status: 500, name: name.String(), reason: "{[]}"}
 	}
-	return &failure{status: 500, name: "unnamed_error", reason: exception.Value().String()}
+	return &failure{status: 500, name: "unknown_error", reason: exception.Value().String()}
 }
 
 // json returns a value as JSON, nil if it is a string or has no JSON.

@@ -117,16 +117,18 @@ func (u *updater) checkUser(d, old *document) *failure {
 		return forbidden("doc.type must be user")
 	case !hasName:
 		return forbidden("doc.name is required")
+	case field(body, "roles") == nil:
+		return forbidden("doc.roles must exist")
 	case !hasRoles:
-		return forbidden("doc.roles must be an array")
+		return forbidden("doc.roles must be an array of strings")
 	case d.id != userPrefix+name:
 		return forbidden("Doc ID must be of the form org.couchdb.user:name")
 	case slices.ContainsFunc(roles, func(r string) bool { return strings.HasPrefix(r, "_") }):
 		return forbidden("No system roles (starting with underscore) in users db.")
 	case u.user.isServerAdmin():
 		return nil
-	case old == nil || u.user.name != name:
-		return errMissing
+	case old == nil:
+		return forbidden("Only _admin may create users")
 	}
 	before, _ := stringList(field(old.object(), "roles"))
 	slices.Sort(before)
@@ -145,12 +147,4 @@ func (r *request) ownsUserDocument() bool {
 	}
 	id, _ := r.documentPath()
 	return id == userPrefix+r.user.name
-}
-
-// hideUser keeps the documents of _users from all but admins and their owners.
-func (r *request) hideUser(id string) error {
-	if r.db.name == usersDatabase && !r.secured.isAdmin(r.user) && id != userPrefix+r.user.name {
-		return errMissing
-	}
-	return nil
 }
