@@ -12,12 +12,25 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the first signal ends ctx; the next one ends the process, as without us
-	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
+	if err := run(untilSignal(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "pouchbridge:", err)
 		os.Exit(1)
 	}
+}
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends. The second one ends the process.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2) // so that none is lost, however close they come
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // lives as long as the process
+		<-signals
+		cancel()
+		<-signals
+		fmt.Fprintln(os.Stderr, "pouchbridge: a second signal: ending without waiting for anything")
+		os.Exit(1)
+	}()
+	return ctx
 }
 
 // command is one thing that the program does.
