@@ -42,13 +42,17 @@ func (d *Database) AllDocs(ctx context.Context, o AllDocsOptions) (*AllDocs, err
 	if err != nil {
 		return nil, err
 	}
+	return newAllDocs(s), nil
+}
+
+func newAllDocs(s *stream) *AllDocs {
 	a := &AllDocs{s: s, total: -1}
 	a.rows = newEnvelope(s, "rows", func(name []byte, v value) {
 		if string(name) == "total_rows" {
 			a.total = integer(v, -1)
 		}
 	})
-	return a, nil
+	return a
 }
 
 func (d *Database) allDocsRequest(o AllDocsOptions) request {

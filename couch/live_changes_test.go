@@ -47,11 +47,12 @@ func TestLiveChanges(t *testing.T) {
 	if rows, err := d.BulkDocs(t.Context(), values(ddoc), true); err != nil || !rows[0].OK {
 		t.Fatal(rows, err)
 	}
-	for _, test := range []struct {
+	type test struct {
 		name string
 		o    couch.ChangesOptions
 		want []string
-	}{
+	}
+	tests := []test{
 		{"all", couch.ChangesOptions{}, []string{"_design/v", "a", "b/ü", "conf", "gone"}},
 		{"leaves", couch.ChangesOptions{AllLeaves: true, IncludeDocs: true, Conflicts: true}, []string{"_design/v", "a", "b/ü", "conf", "gone"}},
 		{"doc ids", couch.ChangesOptions{DocIDs: []string{"b/ü", "zz"}}, []string{"b/ü"}},
@@ -59,12 +60,15 @@ func TestLiveChanges(t *testing.T) {
 		{"selector", couch.ChangesOptions{Selector: jsontext.Value(`{"k":{"$eq":"a"}}`)}, []string{"a"}},
 		{"filter", couch.ChangesOptions{Filter: "v/f", Query: url.Values{"k": {"b"}, "since": {"now"}}}, []string{"b/ü"}},
 		{"design", couch.ChangesOptions{Filter: "_design"}, []string{"_design/v"}},
-		{"view", couch.ChangesOptions{View: "v/k"}, []string{"b/ü"}},
 		{"now", couch.ChangesOptions{Since: "now"}, nil},
 		{"continuous, ended", couch.ChangesOptions{Feed: couch.Continuous, Timeout: 100 * time.Millisecond}, []string{"_design/v", "a", "b/ü", "conf", "gone"}},
 		{"longpoll with rows", couch.ChangesOptions{Feed: couch.Longpoll, DocIDs: []string{"a"}}, []string{"a"}},
 		{"longpoll, ended", couch.ChangesOptions{Feed: couch.Longpoll, Since: "now", Timeout: 100 * time.Millisecond}, nil},
-	} {
+	}
+	if liveServer(t).real { // the embedded store answers 501
+		tests = append(tests, test{"view", couch.ChangesOptions{View: "v/k"}, []string{"b/ü"}})
+	}
+	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got, last, _ := ids(t, d, test.o)
 			slices.Sort(got)

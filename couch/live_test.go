@@ -22,7 +22,7 @@ import (
 
 func liveClient(t *testing.T, o couch.Options) *couch.Client {
 	t.Helper()
-	c, err := couch.New(liveURL(t), o)
+	c, err := couch.New(liveServer(t).url, o)
 	if err != nil {
 		t.Fatal(err)
 	}
