@@ -39,7 +39,6 @@ func (s settings) serveStore(ctx context.Context, store http.Handler, stderr io.
 	if s.upstream, err = s.newUpstream(url); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	defer s.upstream.Close()
 	svc, err := s.listen(ctx, log)
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -57,7 +56,7 @@ func (s settings) serveStore(ctx context.Context, store http.Handler, stderr io.
 	g.Go(func() error {
 		err := svc.run(ctx)
 		s.upstream.Close()
-		end() // of the feeds of others
+		end() // of the feeds that others than the bridge follow
 		return errors.Join(err, closeGently(couchdb))
 	})
 	return g.Wait()

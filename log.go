@@ -12,10 +12,7 @@ import (
 
 // newLogger makes the logger that LOG_LEVEL and LOG_FORMAT ask for. It may be used concurrently whatever w is.
 func newLogger(c Config, w io.Writer) zerolog.Logger {
-	level, err := zerolog.ParseLevel(c.LogLevel)
-	if err != nil {
-		level = zerolog.InfoLevel // cannot be: the configuration was checked
-	}
+	level, _ := zerolog.ParseLevel(c.LogLevel) // oneof has seen to it that there is such a level
 	out := zerolog.SyncWriter(w)
 	if c.LogFormat == "console" || c.LogFormat == "auto" && isTerminal(w) {
 		out = zerolog.SyncWriter(zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !isTerminal(w)})

@@ -38,24 +38,32 @@ func environment(variables map[string]string) func(string) string {
 type program struct {
 	listening map[string]any // the fields of the log line
 	log       *logBuffer
-	stop      func() error // ends the program and returns its error
+	cancel    context.CancelFunc
+	ended     chan error
+	stopped   bool
 }
 
-// start runs a command until it listens. The test fails if it ends with an error.
+// stop ends the program, as a signal does, and returns its error.
+func (p *program) stop() error {
+	p.stopped = true
+	p.cancel()
+	return <-p.ended
+}
+
+// start runs a command until it listens. Unless the test stops it, it ends with the test, which fails if it ends with an
+// error.
 func start(t *testing.T, command string, variables map[string]string) *program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	p := &program{log: newLogBuffer()}
-	ended := make(chan error, 1)
+	p := &program{log: newLogBuffer(), cancel: cancel, ended: make(chan error, 1)}
 	go func() {
-		ended <- run(ctx, []string{command}, environment(variables), io.Discard, p.log)
+		p.ended <- run(ctx, []string{command}, environment(variables), io.Discard, p.log)
 		p.log.close()
 	}()
-	p.stop = sync.OnceValue(func() error {
-		cancel()
-		return <-ended
-	})
 	t.Cleanup(func() {
+		if p.stopped {
+			return
+		}
 		if err := p.stop(); err != nil {
 			t.Errorf("run: %v\nlog:\n%s", err, p.log)
 		}

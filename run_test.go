@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"regexp"
+	"strings"
 	"testing"
 
 	"pouchbridge/auth"
@@ -41,8 +42,14 @@ func TestVariables(t *testing.T) {
 		if v.Help == "" {
 			t.Errorf("%s has no help", v.Key)
 		}
+		if len(v.OneOf) == 1 {
+			t.Errorf("%s has no choice", v.Key)
+		}
 		if len(v.OneOf) > 0 && v.Type.Kind().String() != "string" || v.Min != "" && v.Type.Kind().String() == "string" {
 			t.Errorf("%s is a %s: oneof or min cannot be checked", v.Key, v.Type)
+		}
+		if shown := v.show("s3cr3t"); v.Secret == strings.Contains(shown, "s3cr3t") {
+			t.Errorf("%s is shown as %s", v.Key, shown)
 		}
 	}
 }

@@ -8,12 +8,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -188,6 +190,23 @@ func closedPort(t *testing.T) string {
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
+}
+
+// A client that does not let go is cut off, and the program says that it did not end as it should.
+func TestDrainTimeout(t *testing.T) {
+	t.Parallel()
+	url, _ := couchDB(t)
+	p := start(t, "serve", map[string]string{"LISTEN": "127.0.0.1:0", "POLICY": "open", "COUCHDB_URL": url, "DRAIN_TIMEOUT": "50ms"})
+	silent := upgrade(t, strings.TrimPrefix(p.listening["url"].(string), "ws://"))
+	defer silent.Close()
+	err := p.stop()
+	if err == nil || !strings.HasPrefix(err.Error(), "shutting down: not everything had finished after 50ms: ") {
+		t.Errorf("ended with %v", err)
+	}
+	_ = silent.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.Copy(io.Discard, silent); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection is still open")
+	}
 }
 
 func TestReadyWhileDraining(t *testing.T) {

@@ -154,7 +154,7 @@ func (s *settings) makeStatic(f *faults) {
 	}
 	policy, err := auth.ParseStatic(file, nil)
 	if err != nil {
-		f.add("STATIC_FILE", "%s is not usable:\n%w", s.StaticFile, indented{err})
+		f.add("STATIC_FILE", "%s is not usable:%s", s.StaticFile, strings.ReplaceAll("\n"+err.Error(), "\n", "\n  "))
 		return
 	}
 	s.policy = policy
@@ -204,13 +204,6 @@ func (s *settings) makeUpstream(f *faults) {
 func (s *settings) newUpstream(url string) (*couch.Client, error) {
 	return couch.New(url, couch.Options{UserAgent: "pouchbridge/" + version().Version, Timeout: s.CouchDBTimeout})
 }
-
-// indented shifts the lines of an error to the right.
-type indented struct{ error }
-
-func (e indented) Error() string { return "  " + strings.ReplaceAll(e.error.Error(), "\n", "\n  ") }
-
-func (e indented) Unwrap() error { return e.error }
 
 // maxFile bounds the files that the configuration names.
 const maxFile = 16 << 20

@@ -80,7 +80,8 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// upgrade opens a websocket and does nothing more on its connection.
+// upgrade opens a websocket, has a ping answered, so that the server surely knows of it, and does nothing more on its
+// connection.
 func upgrade(t *testing.T, address string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -92,9 +93,17 @@ func upgrade(t *testing.T, address string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	answers := bufio.NewReader(conn)
+	response, err := http.ReadResponse(answers, nil)
 	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("upgrade: %v, %v", response, err)
+	}
+	if _, err := conn.Write([]byte{0x89, 0x80, 0, 0, 0, 0}); err != nil { // ping, empty, masked (RFC 6455, section 5.5.2)
+		t.Fatal(err)
+	}
+	pong := make([]byte, 2)
+	if _, err := io.ReadFull(answers, pong); err != nil || pong[0] != 0x8a {
+		t.Fatalf("answer to a ping: % x, %v", pong, err)
 	}
 	return conn
 }

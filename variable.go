@@ -75,11 +75,8 @@ func (v variable) show(value string) string {
 	return strconv.Quote(value)
 }
 
-// alternatives joins values to "a, b or c".
+// alternatives joins at least two values to "a, b or c".
 func alternatives(values []string) string {
 	last := len(values) - 1
-	if last == 0 {
-		return values[0]
-	}
 	return strings.Join(values[:last], ", ") + " or " + values[last]
 }
