@@ -68,11 +68,6 @@ func (d *Database) PutAttachment(ctx context.Context, id, name, rev, contentType
 	if contentType == "" {
 		r.contentType = "application/octet-stream"
 	}
-	const large = 1 << 20
-	if length < 0 || length > large {
-		// So that a refusal, such as the 413 of a proxy, comes before the body is sent and not as a connection reset while it is.
-		r.header = http.Header{"Expect": {"100-continue"}}
-	}
 	newRev, err = d.client.write(ctx, r)
 	if err == nil || ctx.Err() != nil {
 		return newRev, err

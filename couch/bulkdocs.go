@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"syscall"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -22,8 +23,8 @@ type Row struct {
 // failures only. https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-bulk-docs
 //
 // The documents' bytes are sent as they are. Each must be one JSON object, or nothing is sent. Bodies are cut at
-// Options.MaxBatchBytes; one that CouchDB calls too large (413) is halved until the document that is too large stands alone
-// and becomes a Row. If a part fails whole, its error is returned and the rows so far are dropped: with newEdits false a repetition
+// Options.MaxBatchBytes; one that CouchDB calls too large (413), or resets, is halved until the document that is too large
+// stands alone and becomes a Row. If a part fails whole, its error is returned and the rows so far are dropped: with newEdits false a repetition
 // is harmless, and is made here already when a kept-alive connection turns out to be dead.
 func (d *Database) BulkDocs(ctx context.Context, docs []jsontext.Value, newEdits bool) ([]Row, error) {
 	for i, doc := range docs {
@@ -55,14 +56,19 @@ func batch(docs []jsontext.Value, limit int) int {
 	return len(docs)
 }
 
+// bulkDocs writes docs in one request, or in halves if that is too large.
 func (d *Database) bulkDocs(ctx context.Context, docs []jsontext.Value, newEdits bool) ([]Row, error) {
 	rows, err := d.postDocs(ctx, docs, newEdits)
-	var e *Error
-	if !errors.As(err, &e) || e.Status != http.StatusRequestEntityTooLarge {
-		return rows, err
+	for again := 0; again < 3 && len(docs) == 1 && maybeTooLarge(err, newEdits); again++ {
+		rows, err = d.postDocs(ctx, docs, newEdits)
 	}
-	if len(docs) == 1 {
+	var e *Error
+	refused := errors.As(err, &e) && e.Status == http.StatusRequestEntityTooLarge
+	switch {
+	case len(docs) == 1 && refused:
 		return []Row{tooLarge(docs[0], e)}, nil
+	case len(docs) == 1 || !refused && !maybeTooLarge(err, newEdits):
+		return rows, err
 	}
 	half := len(docs) / 2
 	first, err := d.bulkDocs(ctx, docs[:half], newEdits)
@@ -70,7 +76,17 @@ func (d *Database) bulkDocs(ctx context.Context, docs []jsontext.Value, newEdits
 		return nil, err
 	}
 	second, err := d.bulkDocs(ctx, docs[half:], newEdits)
-	return append(first, second...), err
+	if err != nil {
+		return nil, err
+	}
+	return append(first, second...), nil
+}
+
+// maybeTooLarge reports whether err may be a 413 that got lost: above its max_http_request_size CouchDB answers without reading
+// the body and resets the connection, and about every second time that overtakes the answer. To repeat the write is harmless
+// for replication writes only.
+func maybeTooLarge(err error, newEdits bool) bool {
+	return !newEdits && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
 }
 
 // tooLarge is the row of a document that CouchDB refused as a whole request.

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 )
@@ -348,6 +350,46 @@ func TestBulkDocsHalved(t *testing.T) {
 	all := strings.Join(s.bodies, "")
 	if err != nil || tooLarge != 1 || strings.Count(all, `"_id"`) != 8 || strings.Contains(all, "new_edits") {
 		t.Errorf("%+v, %v, %q", rows, err, s.bodies)
+	}
+}
+
+// TestBulkDocsReset has a server that resets the connection of bodies of more than 1 MB, as CouchDB does above its
+// max_http_request_size, its 413 lost on the way.
+func TestBulkDocsReset(t *testing.T) {
+	t.Parallel()
+	var requests, taken atomic.Int32
+	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		if r.ContentLength > 1<<20 {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = conn.(*net.TCPConn).SetLinger(0)
+			_ = conn.Close()
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		taken.Add(int32(strings.Count(string(body), `"_id"`)))
+		_, _ = io.WriteString(w, "[]")
+	}), "", Options{})
+	d := mustDatabase(t, c, "db")
+	var docs []value
+	for i := range 8 {
+		docs = append(docs, value(fmt.Sprintf(`{"_id":"%d","pad":"%s"}`, i, strings.Repeat("x", 400_000))))
+	}
+	if rows, err := d.BulkDocs(t.Context(), docs, false); len(rows) != 0 || err != nil || taken.Load() != 8 || requests.Load() > 9 { // 7, and what net/http repeats
+		t.Errorf("%v, %v; %d documents in %d requests", rows, err, taken.Load(), requests.Load())
+	}
+	requests.Store(0)
+	if _, err := d.BulkDocs(t.Context(), docs, true); !Transient(err) || requests.Load() != 1 {
+		t.Errorf("new edits were repeated: %v, %d requests", err, requests.Load())
+	}
+	requests.Store(0)
+	docs = []value{value(`{"_id":"big","pad":"` + strings.Repeat("x", 2<<20) + `"}`)}
+	if _, err := d.BulkDocs(t.Context(), docs, false); !Transient(err) || requests.Load() != 4 {
+		t.Errorf("%v, %d requests", err, requests.Load())
 	}
 }
 

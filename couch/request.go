@@ -13,6 +13,9 @@ import (
 	"github.com/go-kivik/kivik/v4/couchdb/chttp"
 )
 
+// largeBody is from where on a body waits for CouchDB to ask for it.
+const largeBody = 1 << 20
+
 // request is one call of CouchDB.
 type request struct {
 	method string
@@ -71,6 +74,10 @@ func (r request) options(watch *watchdog) *chttp.Options {
 	if !r.once {
 		// Known to net/http, never sent: the request may be repeated when a kept-alive connection turns out to be dead.
 		header["Idempotency-Key"] = []string{}
+	}
+	if r.length < 0 || r.length > largeBody {
+		// A refusal then comes before the body is sent, and not as a connection reset while it is.
+		header["Expect"] = []string{"100-continue"}
 	}
 	body := func() io.ReadCloser { return &upload{watch: watch, body: r.body(), left: r.length} }
 	switch {
