@@ -45,8 +45,8 @@ func (s *Store) authenticate(r *http.Request) (userContext, error) {
 		return user, err
 	}
 	if cookie, err := r.Cookie(sessionCookie); err == nil && cookie.Value != "" {
-		if user, ok := s.cookieUser(cookie.Value); ok {
-			return user, nil
+		if user, ok, err := s.cookieUser(cookie.Value); ok || err != nil {
+			return user, err
 		}
 	}
 	if s.options.Admin == "" {
@@ -84,30 +84,29 @@ func (s *Store) cookieToken(name string, at time.Time, salt string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(signed + ":" + hex.EncodeToString(mac.Sum(nil))))
 }
 
-// cookieUser checks a session cookie. A cookie that is forged, expired or of a removed user counts as none.
-func (s *Store) cookieUser(token string) (userContext, bool) {
+// errCookie is CouchDB's answer to a cookie that is no session cookie at all.
+var errCookie = badRequest("Malformed AuthSession cookie. Please clear your cookies.")
+
+// cookieUser checks a session cookie. One that is forged, expired or of a removed user counts as none.
+func (s *Store) cookieUser(token string) (user userContext, ok bool, err error) {
 	raw, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil {
-		return userContext{}, false
+		return user, false, errCookie
 	}
-	text := string(raw)
-	last := strings.LastIndexByte(text, ':')
-	if last < 0 {
-		return userContext{}, false
-	}
-	name, stamp, found := cutLast(text[:last], ':')
+	signed, _, _ := cutLast(string(raw), ':')
+	name, stamp, found := cutLast(signed, ':')
 	seconds, err := strconv.ParseInt(stamp, 16, 64)
 	if !found || err != nil {
-		return userContext{}, false
+		return user, false, errCookie
 	}
-	user, salt, err := s.cookieOwner(name)
+	owner, salt, err := s.cookieOwner(name)
 	at := time.Unix(seconds, 0)
 	if err != nil || !hmac.Equal([]byte(token), []byte(s.cookieToken(name, at, salt))) ||
 		!s.options.Now().Before(at.Add(s.options.SessionTimeout)) {
-		return userContext{}, false
+		return user, false, nil
 	}
-	user.by = "cookie"
-	return user, true
+	owner.by = "cookie"
+	return owner, true, nil
 }
 
 func cutLast(s string, sep byte) (before, after string, found bool) {

@@ -207,7 +207,21 @@ func (r *request) readDocument() (*document, error) {
 	return r.parse(v)
 }
 
+// parse reads a document that is all there is to it: no attachment may follow.
 func (r *request) parse(v jsontext.Value) (*document, error) {
+	d, err := r.parseFirst(v)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range d.atts {
+		if a.source == followsContent {
+			return nil, badRequest("Attachment " + a.name + " cannot follow: the body is not multipart/related.")
+		}
+	}
+	return d, nil
+}
+
+func (r *request) parseFirst(v jsontext.Value) (*document, error) {
 	d, err := parseDocument(v, r.store.options.MaxDocumentSize)
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func (r *request) readRelated(boundary string) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := r.parse(v)
+	d, err := r.parseFirst(v)
 	if err != nil {
 		return nil, err
 	}

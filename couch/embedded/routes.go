@@ -95,9 +95,6 @@ func (s *Store) serveDatabase(req *request) error {
 	if len(req.parts) == 1 && (req.Method == http.MethodPut || req.Method == http.MethodDelete) {
 		return req.changeDatabases()
 	}
-	if err := validateDatabaseName(name); err != nil {
-		return err
-	}
 	db, err := s.database(name)
 	if err != nil {
 		return err
@@ -139,18 +136,8 @@ func (r *request) changeDatabases() error {
 	if !r.user.isServerAdmin() {
 		return errNotServer
 	}
-	if err := validateDatabaseName(name); err != nil {
-		return err
-	}
 	if r.Method == http.MethodPut {
-		if name == replicatorDatabase {
-			return notImplemented("/" + name)
-		}
-		if _, err := r.store.create(name); err != nil {
-			return err
-		}
-		r.setLocation(name)
-		return r.sendOK(http.StatusCreated)
+		return r.createDatabase(name)
 	}
 	if r.query.Has("rev") {
 		return badRequest("You tried to DELETE a database with a ?=rev parameter. Did you mean to DELETE a document instead?")
@@ -164,6 +151,20 @@ func (r *request) changeDatabases() error {
 		return err
 	}
 	return r.sendOK(http.StatusOK)
+}
+
+func (r *request) createDatabase(name string) error {
+	if err := validateDatabaseName(name); err != nil {
+		return err
+	}
+	if name == replicatorDatabase {
+		return notImplemented("/" + name)
+	}
+	if _, err := r.store.create(name); err != nil {
+		return err
+	}
+	r.setLocation(name)
+	return r.sendOK(http.StatusCreated)
 }
 
 func (r *request) postForm() error     { return notImplemented("POST /{db}/{docid}") }
@@ -196,7 +197,7 @@ func (r *request) getUUIDs() error {
 	if text := r.query.Get("count"); text != "" {
 		var err error
 		if count, err = strconv.Atoi(text); err != nil || count < 0 {
-			return badRequest("count parameter must be a non-negative integer")
+			return badRequest("count must be a positive integer")
 		}
 	}
 	if count > maxUUIDs {

@@ -26,6 +26,9 @@ func (r *request) postSession() error {
 	if err != nil {
 		return err
 	}
+	if name == "" {
+		return badRequest("request body must contain a username")
+	}
 	user, err := r.store.login(name, password)
 	if err != nil {
 		r.setCookie("")
