@@ -43,7 +43,8 @@ type ChangesOptions struct {
 	Query url.Values // the filter function's own parameters; names above win over them
 }
 
-// Changes asks for the changes of the database. A status other than 200 is an *Error here; what fails later, [Changes.Next] says.
+// Changes asks for the changes of the database. A Normal feed with a selector, filter or view may be silent for ten times
+// Options.Timeout, as CouchDB sends no heartbeats while it filters one. A status other than 200 is an *Error here; what fails later, [Changes.Next] says.
 func (d *Database) Changes(ctx context.Context, o ChangesOptions) (*Changes, error) {
 	return d.changes(ctx, o, 0)
 }
@@ -53,7 +54,9 @@ func (d *Database) changes(ctx context.Context, o ChangesOptions, answerWithin t
 	if err != nil {
 		return nil, err
 	}
-	r.answerWithin = answerWithin
+	if answerWithin > 0 {
+		r.answerWithin = answerWithin
+	}
 	s, err := d.client.send(ctx, r)
 	if err != nil {
 		return nil, err
@@ -118,17 +121,25 @@ func (o ChangesOptions) filter() (name string, body []byte, err error) {
 	return o.Filter, nil, nil
 }
 
+// filteredSilence is how many times Options.Timeout a filtered Normal feed may be silent: CouchDB 3.5.0 heeds heartbeat in
+// the other feeds only, and says nothing, not even headers, while a filter passes over documents.
+const filteredSilence = 10
+
 // setFeed asks for heartbeats wherever CouchDB may rightly be silent for long, and sets how long we believe in it.
 func (d *Database) setFeed(r *request, o ChangesOptions) {
+	own := d.client.options
 	switch o.Feed {
 	case Normal:
+		if o.Selector != nil || o.Filter != "" || o.View != "" {
+			r.silence = filteredSilence * own.Timeout
+			r.answerWithin = r.silence
+		}
 		return
 	case Longpoll:
 		r.query.Set("feed", "longpoll")
 	case Continuous:
 		r.query.Set("feed", "continuous")
 	}
-	own := d.client.options
 	if o.Timeout > 0 {
 		r.query.Set("timeout", milliseconds(o.Timeout))
 		r.silence = o.Timeout + own.Timeout

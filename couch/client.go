@@ -14,6 +14,7 @@ import (
 	"github.com/go-kivik/kivik/v4"
 	"github.com/go-kivik/kivik/v4/couchdb"
 	"github.com/go-kivik/kivik/v4/couchdb/chttp"
+	"github.com/go-kivik/kivik/v4/driver"
 )
 
 // Options tune a [Client]. The zero value is ready for use.
@@ -66,28 +67,33 @@ func New(rawURL string, o Options) (*Client, error) {
 	}
 	client.Timeout = 0
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return c, c.connect(client, u.User)
+	if err := c.connect(client, u.User); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // connect makes the two clients on one transport. Each gets its own copy of client, as authentication wraps the transport in it.
 func (c *Client) connect(client http.Client, user *url.Userinfo) (err error) {
-	auth := chttp.OptionNoRequestCompression() // any option that does nothing here will do
+	options := []kivik.Option{couchdb.OptionHTTPClient(&client)}
+	var auth driver.Options = chttp.OptionNoRequestCompression() // chttp.New wants an option; this is that of every request
 	if user != nil {
 		password, _ := user.Password()
 		auth = chttp.BasicAuth(user.Username(), password)
+	}
+	if c.options.UserAgent != "" {
+		options = append(options, couchdb.OptionUserAgent(c.options.UserAgent))
 	}
 	copied := client
 	// Without its base path, which is put in front of every path by us: chttp would spoil escaped ones.
 	if c.http, err = chttp.New(&copied, c.url.String(), auth); err != nil {
 		return badURL("cannot be used")
 	}
-	c.control, err = kivik.New("couch", c.url.String()+c.base, couchdb.OptionHTTPClient(&client),
-		couchdb.OptionUserAgent(c.options.UserAgent), auth)
-	if err != nil {
-		return badURL("cannot be used")
-	}
 	if c.options.UserAgent != "" {
 		c.http.UserAgents = append(c.http.UserAgents, c.options.UserAgent)
+	}
+	if c.control, err = kivik.New("couch", c.url.String()+c.base, append(options, auth)...); err != nil {
+		return badURL("cannot be used")
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func checkDatabaseName(name string) error {
 		return invalid(op, "illegal_database_name", "Name is %d bytes long; %d are allowed.", len(name), maxDatabaseName)
 	case name == "_users", name == "_replicator", name == "_global_changes", name == "_metadata":
 		return nil
-	case name[0] < 'a' || name[0] > 'z', strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_$()+-/") != "":
+	case name[0] < 'a' || name[0] > 'z':
 		return illegalDatabaseName(op, name)
 	}
 	for _, r := range name {

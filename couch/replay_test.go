@@ -2,14 +2,11 @@ package couch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -220,74 +217,6 @@ func TestReplayBulkDocs(t *testing.T) {
 	}
 }
 
-func TestReplayBulkGet(t *testing.T) {
-	t.Parallel()
-	plain := []string{"0 conf ok", "0 conf ok", "1 conf ok", "2 conf 1-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 404 not_found missing",
-		"3 zz undefined 404 not_found missing", "4 deep 9-99999999999999999999999999999999 404 not_found missing", "5 gone ok"}
-	latest := slices.Clone(plain)
-	latest = slices.Replace(latest, 3, 4, "2 conf ok", "2 conf ok")
-	for _, test := range []struct {
-		note, db string
-		o        BulkGetOptions
-		want     []string
-	}{
-		{"bulk_get", "rec", BulkGetOptions{}, plain},
-		{"bulk_get?revs=true", "rec", BulkGetOptions{Revs: true}, plain},
-		{"bulk_get?revs=true&latest=true", "rec", BulkGetOptions{Revs: true, Latest: true}, latest},
-		{"bulk_get?revs=true&attachments=true", "rec", BulkGetOptions{Revs: true, Attachments: true}, plain},
-		{"bulk_get attachments", "recatt", BulkGetOptions{Revs: true, Attachments: true}, []string{"0 d1 ok"}},
-		{"bulk_get stubs", "recatt", BulkGetOptions{Revs: true}, []string{"0 d1 ok"}},
-	} {
-		t.Run(test.note, func(t *testing.T) {
-			t.Parallel()
-			e := recorded(t, test.note)
-			b, err := mustDatabase(t, replay(t, e), test.db).BulkGet(t.Context(), e.refs(t), test.o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer b.Close()
-			if got := drainBulkGet(t, b, e.text(t)); !slices.Equal(got, test.want) {
-				t.Errorf("got %q\nwant %q", got, test.want)
-			}
-		})
-	}
-}
-
-// TestReplayBulkGetWithoutID has an answer whose ids are null.
-func TestReplayBulkGetWithoutID(t *testing.T) {
-	t.Parallel()
-	e := recorded(t, "bulk_get bad")
-	e.Request.Body = []byte(`{"docs":[{"id":""}]}`)
-	b, err := mustDatabase(t, replay(t, e), "rec").BulkGet(t.Context(), []DocRef{{}}, BulkGetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	if got := drainBulkGet(t, b, e.text(t)); !slices.Equal(got, []string{"0   400 bad_request document must be a JSON object"}) {
-		t.Errorf("%q", got)
-	}
-}
-
-func drainBulkGet(t *testing.T, b *BulkGet, answer string) (got []string) {
-	t.Helper()
-	for {
-		doc, err := b.Next()
-		switch {
-		case err == io.EOF:
-			return got
-		case err != nil:
-			t.Fatal(err)
-		case doc.Err != nil:
-			got = append(got, fmt.Sprintf("%d %s %s %d %s %s", doc.Index, doc.ID, doc.Rev, doc.Err.Status, doc.Err.Name, doc.Err.Reason))
-			continue
-		}
-		if !strings.Contains(answer, `{"ok":`+string(doc.Doc)+`}`) {
-			t.Errorf("%s is not in the answer", doc.Doc)
-		}
-		got = append(got, fmt.Sprintf("%d %s ok", doc.Index, doc.ID))
-	}
-}
-
 func TestReplayOpenRevs(t *testing.T) {
 	t.Parallel()
 	const b, nine = "2-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "9-99999999999999999999999999999999"
@@ -404,107 +333,5 @@ func TestReplayAttachments(t *testing.T) {
 				t.Errorf("got %+v, want %+v", *a, test.want)
 			}
 		})
-	}
-}
-
-func TestReplayChanges(t *testing.T) {
-	t.Parallel()
-	const seq4 = "4-g1AAAACbeJzLYWBgYMpgTmEQTM4vTc5ISXIwNDLXMwBCwxyQVCJDUv3___-zMpgTGXOBAuzGSSmJBolJ2DTgMSaPBUgyNACp_1DTmMGmmSelGpiaYTUtCwBJKSjS"
-	for _, test := range []struct {
-		note, db, ids string
-		o             ChangesOptions
-		pending       int64
-	}{
-		{"changes normal all_docs", "rec", "b1 conf gone a 7feba05a8565529cee84a789aa000d85 deep", ChangesOptions{AllLeaves: true}, 0},
-		{"changes limit 2", "rec", "b1 a", ChangesOptions{Limit: 2, AllLeaves: true}, 4},
-		{"changes since", "rec", "conf gone", ChangesOptions{Limit: 2, Since: seq4}, 2},
-		{"changes include_docs", "rec", "b1 a conf 7feba05a8565529cee84a789aa000d85 gone deep", ChangesOptions{IncludeDocs: true, AllLeaves: true, Conflicts: true}, 0},
-		{"changes descending", "rec", "gone", ChangesOptions{Descending: true, Limit: 1}, 5},
-		{"changes since now", "rec", "", ChangesOptions{Since: "now"}, 0},
-		{"changes seq_interval", "rec", "b1 conf gone a 7feba05a8565529cee84a789aa000d85 deep", ChangesOptions{SeqInterval: 3}, 0},
-		{"changes doc_ids", "rec", "conf", ChangesOptions{DocIDs: []string{"conf", "zz"}}, 5},
-		{"changes selector", "rec", "deep", ChangesOptions{Selector: jsontext.Value(`{"v":{"$eq":5}}`)}, 0},
-		{"changes attachments", "recatt", "d1", ChangesOptions{IncludeDocs: true, Attachments: true}, 0},
-		{"ddoc filter", "recsec", "v6", ChangesOptions{Filter: "v/f", Query: url.Values{"k": {"a"}}}, 0},
-		{"longpoll wakes", "recfeed", "l1", ChangesOptions{Feed: Longpoll}, 0},
-		{"longpoll timeout", "recfeed", "", ChangesOptions{Feed: Longpoll, Since: "now", Timeout: 800 * time.Millisecond}, 0},
-		{"continuous timeout ends", "recfeed", "l1 c1", ChangesOptions{Feed: Continuous, Timeout: 700 * time.Millisecond}, 0},
-		{"continuous limit ends", "recfeed", "c1", ChangesOptions{Feed: Continuous, Limit: 1}, 1},
-		{"continuous: db deleted", "recfeed", "", ChangesOptions{Feed: Continuous, Since: "now"}, 0},
-	} {
-		t.Run(test.note, func(t *testing.T) {
-			t.Parallel()
-			e := recorded(t, test.note)
-			changes, err := mustDatabase(t, replay(t, e), test.db).Changes(t.Context(), test.o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer changes.Close()
-			ids, err := drainChanges(t, changes, e.text(t))
-			if err != io.EOF || strings.Join(ids, " ") != test.ids || changes.Pending() != test.pending ||
-				!strings.Contains(e.text(t), `"last_seq":"`+changes.LastSeq()+`"`) {
-				t.Errorf("got %q, %v, pending %d", ids, err, changes.Pending())
-			}
-		})
-	}
-}
-
-// TestReplayCutFeed has a recording that its recorder ended, not CouchDB: there is no last_seq.
-func TestReplayCutFeed(t *testing.T) {
-	t.Parallel()
-	e := recorded(t, "continuous heartbeat and rows")
-	changes, err := mustDatabase(t, replay(t, e), "recfeed").Changes(t.Context(), ChangesOptions{Feed: Continuous, AllLeaves: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer changes.Close()
-	ids, err := drainChanges(t, changes, e.text(t))
-	if strings.Join(ids, " ") != "l1 c1" || !Transient(err) || !errors.Is(err, errCut) {
-		t.Errorf("got %q, %v", ids, err)
-	}
-}
-
-func TestReplayChangesRefused(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		note, db string
-		o        ChangesOptions
-	}{
-		{"changes bad since", "rec", ChangesOptions{Since: "garbage"}},
-		{"changes missing filter", "rec", ChangesOptions{Filter: "nope/nope"}},
-		{"changes missing db", "recnone", ChangesOptions{}},
-	} {
-		e := recorded(t, test.note)
-		_, err := mustDatabase(t, replay(t, e), test.db).Changes(t.Context(), test.o)
-		checkError(t, e, err)
-		if IsDatabaseMissing(err) != (test.note == "changes missing db") {
-			t.Errorf("%s: IsDatabaseMissing of %v", test.note, err)
-		}
-	}
-}
-
-// drainChanges reads to the end and checks that every row is a piece of the answer, with its own sequence.
-func drainChanges(t *testing.T, changes *Changes, answer string) (ids []string, err error) {
-	t.Helper()
-	for {
-		row, err := changes.Next()
-		if err != nil {
-			return ids, err
-		}
-		seq := `"seq":"` + row.Seq + `"`
-		if row.Seq == "" {
-			seq = `"seq":null`
-		}
-		if !strings.Contains(answer, string(row.Row)) || !strings.Contains(string(row.Row), seq) {
-			t.Errorf("%s, sequence %q", row.Row, row.Seq)
-		}
-		if revs, err := row.Revs(); err != nil || len(revs) == 0 {
-			t.Errorf("%s: %q, %v", row.Row, revs, err)
-		}
-		deleted, err := row.Deleted()
-		if err != nil || deleted != strings.Contains(string(row.Row), `"deleted":true`) {
-			t.Errorf("%s: deleted %v, %v", row.Row, deleted, err)
-		}
-		ids = append(ids, row.ID)
 	}
 }
