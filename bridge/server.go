@@ -150,7 +150,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.metrics.accepted.WithLabelValues("accepted").Inc()
-	s.serve(newConn(s, ws, r, s.lastID.Add(1)))
+	if !s.serve(newConn(s, ws, r, s.lastID.Add(1))) {
+		_ = ws.Close(websocket.StatusGoingAway, goingAway)
+	}
 }
 
 func (s *Server) refuse(w http.ResponseWriter, status int, result, text string) {
@@ -203,13 +205,14 @@ func (s *Server) release() {
 // serve hands the connection to a goroutine of its own: the handler's, with its
 // buffers, is given back. Measured in the design: 28 KB against 17 KB for an
 // idle connection.
-func (s *Server) serve(c *conn) {
+//
+// It reports false, and does nothing, when Shutdown has begun.
+func (s *Server) serve(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reserved--
 	if s.draining {
-		_ = c.ws.CloseNow()
-		return
+		return false
 	}
 	s.conns[c] = struct{}{}
 	s.metrics.connections.Inc()
@@ -220,7 +223,11 @@ func (s *Server) serve(c *conn) {
 		defer s.mu.Unlock()
 		delete(s.conns, c)
 	})
+	return true
 }
+
+// goingAway is what clients are told by Shutdown.
+const goingAway = "the bridge is shutting down"
 
 // goodbyeTime is what Shutdown keeps of its deadline for telling clients.
 const goodbyeTime = time.Second
@@ -234,7 +241,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		grace = max(0, time.Until(deadline)-goodbyeTime)
 	}
 	for _, c := range s.drain() {
-		c.end(ending{reason: reasonShutdown, status: websocket.StatusGoingAway, text: "the bridge is shutting down"}, grace)
+		c.end(ending{reason: reasonShutdown, status: websocket.StatusGoingAway, text: goingAway}, grace)
 	}
 	stop := context.AfterFunc(ctx, func() {
 		s.cancel()
