@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"syscall"
 
@@ -86,7 +87,7 @@ func (d *Database) bulkDocs(ctx context.Context, docs []jsontext.Value, newEdits
 // the body and resets the connection, and about every second time that overtakes the answer. To repeat the write is harmless
 // for replication writes only.
 func maybeTooLarge(err error, newEdits bool) bool {
-	return !newEdits && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
+	return !newEdits && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed))
 }
 
 // tooLarge is the row of a document that CouchDB refused as a whole request.

@@ -114,12 +114,11 @@ func (e *envelope) end() error {
 func (e *envelope) fail(err error) error { return streamFailure(e.s, e.dec, err) }
 
 func streamFailure(s *stream, dec *jsontext.Decoder, err error) error {
-	var own *Error
-	if errors.As(err, &own) {
-		return err
-	}
 	if s.err != nil && s.err != io.EOF {
-		return s.err
+		return s.err // without the decoder's words around it
+	}
+	if own, ok := err.(*Error); ok {
+		return own
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return s.cut()

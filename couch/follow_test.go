@@ -23,6 +23,7 @@ type upstream struct {
 	scripts []script
 	asked   []url.Values
 	at      []time.Time
+	calls   []context.Context
 	open    int
 }
 
@@ -45,6 +46,7 @@ func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer u.mu.Unlock()
 	u.asked = append(u.asked, r.URL.Query())
 	u.at = append(u.at, time.Now())
+	u.calls = append(u.calls, r.Context())
 	if len(u.scripts) == 0 {
 		return nil, errors.New("connection refused")
 	}
@@ -78,6 +80,9 @@ type scriptBody struct {
 }
 
 func (b *scriptBody) Read(p []byte) (int, error) {
+	if b.ctx.Err() != nil {
+		return 0, b.ctx.Err()
+	}
 	for len(b.pieces) > 0 && b.pieces[0].text == "" {
 		b.pieces = b.pieces[1:]
 	}
@@ -136,6 +141,11 @@ func (u *upstream) follow(ctx context.Context, since string, giveUp time.Duratio
 	})
 	if u.open != 0 {
 		u.t.Errorf("%d answers were left open", u.open)
+	}
+	for i, call := range u.calls {
+		if call.Err() == nil {
+			u.t.Errorf("the context of request %d was left open", i)
+		}
 	}
 	return ids, err
 }

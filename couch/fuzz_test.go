@@ -3,7 +3,6 @@ package couch
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,8 +47,7 @@ func twice(t *testing.T, data []byte, read func(*stream) []string) {
 // ending checks that reading ended as documented, and says how.
 func ending(t *testing.T, err error) string {
 	t.Helper()
-	var e *Error
-	if err != io.EOF && !errors.As(err, &e) {
+	if _, ok := err.(*Error); err != io.EOF && !ok {
 		t.Errorf("ended with %T: %v", err, err)
 	}
 	return outcome(err)
