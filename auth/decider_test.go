@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -65,13 +66,13 @@ func TestDecide(t *testing.T) {
 			d := NewDecider(tt.policy, time.Minute)
 			g, err := d.Decide(t.Context(), Request{Database: "todos"})
 			if tt.code == "" {
-				if err != nil || g == (Grant{}) {
+				if err != nil || reflect.DeepEqual(g, Grant{}) {
 					t.Fatalf("Decide = %+v, %v; want the grant", g, err)
 				}
 				return
 			}
 			r := refusal(t, err)
-			if g != (Grant{}) || r.Code != tt.code || r.Message != tt.message || r.Error() != tt.message {
+			if !reflect.DeepEqual(g, Grant{}) || r.Code != tt.code || r.Message != tt.message || r.Error() != tt.message {
 				t.Errorf("Decide = %+v, %s %q; want no grant, %s %q", g, r.Code, r.Message, tt.code, tt.message)
 			}
 			if tt.cause == "" {

@@ -14,6 +14,6 @@ func (Open) OnRequest(_ context.Context, r Request) (Grant, error) {
 	case IsSystem(r.Database):
 		return Grant{}, &Refusal{Code: Forbidden, Message: "system databases are not available here"}
 	default:
-		return Grant{Database: r.Database, Access: ReadWrite, DesignDocs: true, Create: true}, nil
+		return Grant{Database: r.Database, Access: ReadWrite, DesignDocs: true, Create: &Creation{}}, nil
 	}
 }

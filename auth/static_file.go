@@ -164,7 +164,10 @@ func (p *staticParser) database(rules *[]rule) func(string, jsontext.Value) {
 		if !given["database"] {
 			database = match
 		}
-		r := rule{grant: Grant{Upstream: upstream, Access: ReadWrite, DesignDocs: designDocs, Create: create}}
+		r := rule{grant: Grant{Upstream: upstream, Access: ReadWrite, DesignDocs: designDocs}}
+		if create {
+			r.grant.Create = &Creation{}
+		}
 		if readOnly {
 			r.grant.Access = ReadOnly
 		}

@@ -28,10 +28,10 @@ func TestStatic(t *testing.T) {
 		want                        Grant
 		code                        Code
 	}{
-		{"by pattern, renamed", alice, "todos-home", Grant{Database: "app-home", Access: ReadWrite, Create: true, Subject: "alice"}, ""},
+		{"by pattern, renamed", alice, "todos-home", Grant{Database: "app-home", Access: ReadWrite, Create: &Creation{}, Subject: "alice"}, ""},
 		{"first entry decides", alice, "todos-work", Grant{Database: "work", Access: ReadOnly, Subject: "alice"}, ""},
 		{"literal under its own name", alice, "shared/news", Grant{Database: "shared/news", Access: ReadOnly, DesignDocs: true, Upstream: "eu", Subject: "alice"}, ""},
-		{"other members of the credentials", `{"user":"x","token":"alice-token"}`, "todos-home", Grant{Database: "app-home", Access: ReadWrite, Create: true, Subject: "alice"}, ""},
+		{"other members of the credentials", `{"user":"x","token":"alice-token"}`, "todos-home", Grant{Database: "app-home", Access: ReadWrite, Create: &Creation{}, Subject: "alice"}, ""},
 		{"hashed token", bob, "notes", Grant{Database: "notes", Access: ReadWrite, Subject: "bob"}, ""},
 		{"system database in full", admin, "_users", Grant{Database: "_users", Access: ReadWrite, System: true, Subject: "admin"}, ""},
 		{"system database under another name", admin, "people", Grant{Database: "_users", Access: ReadOnly, System: true, Subject: "admin"}, ""},

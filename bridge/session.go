@@ -106,7 +106,7 @@ func (s *session) connect(grant auth.Grant) error {
 	_, err = retry(s.ctx, s.conn.server.options.UpstreamPatience, func() (couch.Info, error) {
 		return db.Info(s.ctx)
 	})
-	if couch.IsDatabaseMissing(err) && grant.Create {
+	if couch.IsDatabaseMissing(err) && grant.Create != nil {
 		err = s.conn.server.upstream.CreateDatabase(s.ctx, db.Name(), couch.CreateOptions{})
 		if alreadyExists(err) {
 			err = nil

@@ -236,7 +236,7 @@ func TestCreate(t *testing.T) {
 	if err := u.client.DeleteDatabase(t.Context(), u.name); err != nil {
 		t.Fatal(err)
 	}
-	f := newBridge(t, u, u.grantOwn(auth.Grant{Create: true}), bridge.Options{})
+	f := newBridge(t, u, u.grantOwn(auth.Grant{Create: &auth.Creation{}}), bridge.Options{})
 	c := dial(t, f.http)
 	if got := c.open("x").push(`{"_id":"a","_rev":"1-a"}`); got != "[]" {
 		t.Errorf("got %s", got)
