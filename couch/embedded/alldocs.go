@@ -13,6 +13,9 @@ import (
 // rowsPerView is how many rows are read in one transaction, so that no slow client holds one open.
 const rowsPerView = 256
 
+// bytesPerView likewise bounds what is read in one transaction, and so the memory it takes.
+const bytesPerView = 1 << 20
+
 // allDocsQuery is what _all_docs was asked for. Keys compare by their bytes.
 type allDocsQuery struct {
 	keys             []jsontext.Value // nil: a range
@@ -247,11 +250,13 @@ func (l *allDocsList) rangeRows() error {
 		var rows [][]byte
 		err := l.db.view(func(v view) error {
 			rows = rows[:0]
+			size := 0
 			var err error
-			done, err = walk.next(v, func(info *docInfo) error {
+			done, err = walk.next(v, func(info *docInfo) (more bool, err error) {
 				row, err := l.row(v, info)
 				rows = append(rows, row)
-				return err
+				size += len(row)
+				return size < bytesPerView, err
 			})
 			return err
 		})
@@ -355,11 +360,13 @@ func (w *idWalk) stepper(v view) func(key []byte) (k, value []byte) {
 	}
 }
 
-// next visits up to rowsPerView documents. done means that the range or the limit is used up.
-func (w *idWalk) next(v view, visit func(*docInfo) error) (done bool, err error) {
+// next visits up to rowsPerView documents, fewer if visit wants no more. done means that the range or the limit is
+// used up.
+func (w *idWalk) next(v view, visit func(*docInfo) (more bool, err error)) (done bool, err error) {
 	k, raw := w.first(v)
 	step := w.stepper(v)
-	for n := 0; n < rowsPerView; n++ {
+	more := true
+	for n := 0; n < rowsPerView && more; n++ {
 		if k == nil || w.limit == 0 || w.afterRange(k) {
 			return true, nil
 		}
@@ -372,7 +379,7 @@ func (w *idWalk) next(v view, visit func(*docInfo) error) (done bool, err error)
 				w.skip--
 			} else {
 				w.limit--
-				if err := visit(info); err != nil {
+				if more, err = visit(info); err != nil {
 					return true, err
 				}
 			}

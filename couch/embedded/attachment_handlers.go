@@ -80,7 +80,11 @@ func (r *request) putAttachment() error {
 	if r.ContentLength > r.store.options.MaxAttachmentSize {
 		return tooLargeAttachment(&a)
 	}
-	err = r.db.upload(&a, r.Body)
+	body, err := r.body()
+	if err != nil {
+		return err
+	}
+	err = r.db.upload(&a, body)
 	d.removeAttachment(name)
 	d.atts = append([]attachment{a}, d.atts...)
 	if err != nil {

@@ -51,6 +51,7 @@ func TestDocumentErrors(t *testing.T) {
 		{"GET", "/db/ok", "", 404, `"missing"`},
 		{"PUT", "/db/d", `{"_rev":"` + rev + `"`, 400, "invalid UTF-8 JSON"},
 		{"PUT", "/db/d", "{\"x\":\"\xff\"}", 400, "invalid UTF-8 JSON"},
+		{"PUT", "/db/d", "{\"x\":{\"y\":\"\xff\"}}", 400, "invalid UTF-8 JSON"},
 		{"PUT", "/db/d", `{} {}`, 400, "invalid UTF-8 JSON"},
 		{"PUT", "/db/d", `[1]`, 400, "Document must be a JSON object"},
 		{"PUT", "/db/d?rev=" + rev, `{"_rev":"1-other"}`, 400, "different values"},

@@ -56,7 +56,7 @@ const stallTimeout = time.Minute
 
 func (f *feed) run() error {
 	control := http.NewResponseController(f.r.out)
-	defer control.SetWriteDeadline(time.Time{})
+	defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
 	if f.q.feed != "continuous" {
 		f.out.buf.WriteString("{\"results\":[\n")
 	}
@@ -154,7 +154,7 @@ func (f *feed) batch() (more, wrote bool, err error) {
 	var rows []row
 	err = f.r.db.view(func(v view) error {
 		rows, more = rows[:0], false
-		left := f.left
+		left, size := f.left, 0
 		if left == 0 {
 			return nil
 		}
@@ -168,7 +168,8 @@ func (f *feed) batch() (more, wrote bool, err error) {
 			if next.json != nil {
 				left--
 			}
-			more = len(rows) == rowsPerView && left > 0
+			size += len(next.json)
+			more = (len(rows) == rowsPerView || size > bytesPerView) && left > 0
 			return !more && left > 0, nil
 		}
 		if f.q.descending {

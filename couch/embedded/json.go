@@ -13,7 +13,7 @@ import (
 // may repeat. Number and string texts stay as they are.
 func compactJSON(raw []byte) (jsontext.Value, error) {
 	v := jsontext.Value(raw)
-	if err := v.Compact(jsontext.AllowDuplicateNames(true)); err != nil {
+	if err := v.Compact(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(false)); err != nil {
 		return nil, errJSON
 	}
 	return v, nil

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Options configure a Store. The zero value is a temporary store in admin party.
@@ -141,7 +142,7 @@ func (s *Store) openServerFile() error {
 	var err error
 	s.lock, err = bbolt.Open(filepath.Join(s.dir, serverFile), 0o600,
 		&bbolt.Options{Timeout: time.Second, NoSync: s.options.temporary})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return errors.New("another process uses this directory")
 	}
 	if err != nil {
@@ -162,7 +163,8 @@ func (s *Store) openServerFile() error {
 	})
 }
 
-// Close ends feeds, waits for running requests and closes all files. A request that comes later gets 503.
+// Close ends feeds, waits for running requests and closes all files. A request that comes later gets 503. Close the
+// http.Server first: a request whose client neither reads nor writes keeps Close waiting.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {

@@ -95,13 +95,11 @@ func (v view) changesAfter(since, until uint64, visit func(*docInfo) (bool, erro
 // changesBefore is changesAfter backwards: updates in (since, until], newest first.
 func (v view) changesBefore(since, until uint64, visit func(*docInfo) (bool, error)) error {
 	c := v.bucket(bucketSeqs).Cursor()
-	k, id := c.Seek(numberKey(until + 1))
-	if k == nil {
-		k, id = c.Last()
-	} else {
-		k, id = c.Prev()
+	step := c.Prev
+	if k, _ := c.Seek(numberKey(until + 1)); k == nil {
+		step = c.Last
 	}
-	for ; k != nil && binary.BigEndian.Uint64(k) > since; k, id = c.Prev() {
+	for k, id := step(); k != nil && binary.BigEndian.Uint64(k) > since; k, id = c.Prev() {
 		info, err := v.info(string(id))
 		if err != nil {
 			return err
