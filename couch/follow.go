@@ -80,10 +80,10 @@ func (f *follower) rows(changes *Changes) (n int, err error) {
 		if err != nil {
 			return n, err
 		}
-		f.heard = time.Now()
 		if err := f.fn(row); err != nil {
 			return n, callbackError{err}
 		}
+		f.heard = time.Now() // however long fn took, it was not CouchDB that was silent
 		if row.Seq != "" {
 			f.options.Since = row.Seq
 		}

@@ -47,6 +47,14 @@ func escape(s string) string {
 	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
 }
 
+// endsInDots tells whether a path segment of the document's id would be "." or "..": no path can carry it.
+func endsInDots(id string) bool {
+	for _, prefix := range []string{designPrefix, localPrefix} {
+		id = strings.TrimPrefix(id, prefix)
+	}
+	return id == "." || id == ".."
+}
+
 // documentPath escapes a document's id; the slash after _design and _local stays one. Ids that CouchDB refuses for everyone,
 // and those that a path cannot carry because "." and ".." are cleaned away between here and CouchDB, are refused.
 func documentPath(op, id string) (string, error) {
@@ -59,7 +67,7 @@ func documentPath(op, id string) (string, error) {
 	switch {
 	case rest == "":
 		return "", invalid(op, "illegal_docid", "Document id must not be empty.")
-	case rest == "." || rest == "..":
+	case endsInDots(id):
 		return "", invalid(op, "illegal_docid", "Document id %q cannot be part of a URL.", id)
 	case prefix == "" && id[0] == '_':
 		return "", invalid(op, "illegal_docid", "Only reserved document ids may start with underscore.")

@@ -129,6 +129,9 @@ func TestRefusedNames(t *testing.T) {
 	for _, id := range []string{"", ".", "..", "_", "_all_docs", "_changes", "_design", "_design/", "_design/..", "_local/", "_local/.",
 		"_designs/a", "a\xff"} {
 		for what, err := range idErrors(t.Context(), d, id) {
+			if what == "Leaves" && endsInDots(id) {
+				continue // TestLiveDots: they are asked for in a body
+			}
 			var e *Error
 			if !errors.As(err, &e) || e.Status != 400 || e.Name != "illegal_docid" {
 				t.Errorf("%s %q: %v", what, id, err)
@@ -142,8 +145,8 @@ func TestRefusedNames(t *testing.T) {
 			t.Errorf("attachment %q: %v", name, err)
 		}
 	}
-	if r.last() != "" {
-		t.Errorf("%s reached the server", r.last())
+	if last := r.last(); last != "" && !strings.HasPrefix(last, "/db/_bulk_get") {
+		t.Errorf("%s reached the server", last)
 	}
 }
 

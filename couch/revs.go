@@ -1,7 +1,9 @@
 package couch
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -32,6 +34,9 @@ func (l Leaf) Rev() string {
 // Leaves lists the leaf revisions of a document with their ancestry. The documents' other members are skipped as they stream.
 // A document that the database has never seen is a 404 *Error.
 func (d *Database) Leaves(ctx context.Context, id string) ([]Leaf, error) {
+	if endsInDots(id) {
+		return d.dotLeaves(ctx, id)
+	}
 	r, err := d.document(http.MethodGet, id)
 	if err != nil {
 		return nil, err
@@ -52,6 +57,32 @@ func (d *Database) Leaves(ctx context.Context, id string) ([]Leaf, error) {
 		return nil, &Error{Op: s.op, Status: http.StatusNotFound, Name: "not_found", Reason: "missing"}
 	}
 	return leaves, nil
+}
+
+// dotLeaves is Leaves for an id that is fine in CouchDB but cannot be part of a URL: it goes into a body.
+func (d *Database) dotLeaves(ctx context.Context, id string) ([]Leaf, error) {
+	docs, err := d.BulkGet(ctx, []DocRef{{ID: id}}, BulkGetOptions{Revs: true})
+	if err != nil {
+		return nil, err
+	}
+	defer docs.Close()
+	var leaves []Leaf
+	for {
+		doc, err := docs.Next()
+		switch {
+		case err == io.EOF:
+			return leaves, nil
+		case err != nil:
+			return nil, err
+		case doc.Err != nil:
+			return nil, doc.Err
+		}
+		leaf, err := readLeaf(newDecoder(bytes.NewReader(doc.Doc)))
+		if err != nil {
+			return nil, &Error{Op: docs.s.op, Err: errMalformed}
+		}
+		leaves = append(leaves, leaf)
+	}
 }
 
 // readLeaves reads [{"ok":{document}},{"missing":"1-abc"},...].
