@@ -16,6 +16,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/netip"
 )
 
@@ -50,6 +51,14 @@ type Request struct {
 	Dialect string
 	// TLS tells whether the connection reached the bridge encrypted.
 	TLS bool
+	// Cookies are those of the websocket upgrade. They come from a browser whoever's page it shows: trust them only with an
+	// Origin that is allowed.
+	Cookies []*http.Cookie
+	// Header has those headers of the upgrade that the bridge is configured to pass on.
+	Header http.Header
+	// Previous is the grant that this request is about again: its session is to be renewed or has been refused by CouchDB.
+	// Nil: a first request.
+	Previous *Grant
 }
 
 // String describes the request for a log: without the credentials, and the name quoted.

@@ -15,6 +15,10 @@ import (
 
 // call makes one call and answers it.
 func (s *session) call(call wire.Call) {
+	if s.ended() != nil {
+		s.refuseCall(call.Tag)
+		return
+	}
 	if op, ok := call.Op.(wire.Changes); ok {
 		s.changes(call.Tag, op)
 		return
@@ -24,11 +28,15 @@ func (s *session) call(call wire.Call) {
 		return s.do(call.Op)
 	})
 	s.conn.server.metrics.called(call.Op, err, time.Since(start))
+	if s.ended() != nil && !writes(call.Op) {
+		s.refuseCall(call.Tag) // what it has read is not the client's any more
+		return
+	}
 	if err == nil {
 		_ = s.send(s.ctx, s.wire.Result(nil, call.Tag, result))
 		return
 	}
-	if s.ctx.Err() != nil {
+	if s.ctx.Err() != nil || s.distrusted(err) {
 		return
 	}
 	e := s.explain(call.Op, err)
@@ -38,6 +46,15 @@ func (s *session) call(call wire.Call) {
 		return
 	}
 	_ = s.send(s.ctx, answer)
+}
+
+// writes tells whether an operation changes the database.
+func writes(op wire.Op) bool {
+	switch op.(type) {
+	case wire.PutLocal, wire.BulkDocs:
+		return true
+	}
+	return false
 }
 
 // explain makes an error the client's, and logs one that is not CouchDB's
@@ -57,6 +74,9 @@ func (s *session) do(op wire.Op) (wire.Result, error) {
 		id, err := s.db.ID(s.ctx)
 		return wire.ID(id), err
 	case wire.GetInfo:
+		if !s.seesAll() {
+			return wire.Info{}, nil
+		}
 		info, err := s.db.Info(s.ctx)
 		return wire.Info{DocCount: info.DocCount, UpdateSeq: info.UpdateSeq}, err
 	case wire.GetLocal:
@@ -122,7 +142,18 @@ func (s *session) putLocal(op wire.PutLocal) (wire.Result, error) {
 	return wire.LocalWritten{ID: op.ID, Rev: rev}, err
 }
 
+// seesAll tells whether nothing of the database is hidden from the session.
+func (s *session) seesAll() bool { return s.grant.Access.CanRead() && s.grant.Filter.IsZero() }
+
+// canRead tells whether the session may know a document.
+func (s *session) canRead(id string) bool { return s.grant.Access.CanRead() && s.visible.has(id) }
+
+// revisions are those of a document, none if it is hidden: the client then
+// sends what it has, and a revision that is there already is not written twice.
 func (s *session) revisions(op wire.GetRevisions) (wire.Result, error) {
+	if !s.canRead(op.ID) {
+		return nil, &refusedError{*missing()}
+	}
 	leaves, err := s.db.Leaves(s.ctx, op.ID)
 	out := make(wire.Revisions, len(leaves))
 	for i, l := range leaves {
@@ -142,6 +173,12 @@ func (s *session) openRevs(op wire.OpenRevs) (wire.Result, error) {
 		}
 	}
 	out := wire.OpenRevsResult{Attachments: op.Attachments}
+	if !s.canRead(op.ID) {
+		for _, rev := range op.Revs {
+			out.Revs = append(out.Revs, wire.OpenRev{Missing: rev})
+		}
+		return out, nil
+	}
 	opts := couch.BulkGetOptions{Revs: true, Latest: op.Latest, Attachments: op.Attachments}
 	err := s.bulkGet(s.ctx, refs, opts, func(d couch.BulkGetDoc) error {
 		switch {
@@ -179,13 +216,41 @@ func (s *session) bulkGet(ctx context.Context, refs []couch.DocRef, o couch.Bulk
 	}
 }
 
+// allDocs has a row for each key, also for those that are hidden.
 func (s *session) allDocs(op wire.AllDocs) (wire.Result, error) {
-	rows, err := s.db.AllDocs(s.ctx, couch.AllDocsOptions{Keys: op.Keys, IncludeDocs: op.IncludeDocs, Conflicts: op.IncludeDocs})
+	hidden := make([]bool, len(op.Keys))
+	keys := make([]string, 0, len(op.Keys))
+	for i, id := range op.Keys {
+		if hidden[i] = !s.canRead(id); !hidden[i] {
+			keys = append(keys, id)
+		}
+	}
+	found, err := s.readDocs(keys, op.IncludeDocs)
+	if err != nil || len(keys) == len(op.Keys) {
+		return found, err
+	}
+	out := wire.AllDocsResult{TotalRows: -1}
+	for i, id := range op.Keys {
+		if !hidden[i] && len(found.Rows) > 0 {
+			out.Rows, found.Rows = append(out.Rows, found.Rows[0]), found.Rows[1:]
+			continue
+		}
+		row := wire.AppendString([]byte(`{"key":`), id)
+		out.Rows = append(out.Rows, wire.DocRow{Row: append(row, `,"error":"not_found"}`...)})
+	}
+	return out, nil
+}
+
+// readDocs reads the winners of documents, a row for each.
+func (s *session) readDocs(ids []string, includeDocs bool) (out wire.AllDocsResult, err error) {
+	if len(ids) == 0 {
+		return out, nil
+	}
+	rows, err := s.db.AllDocs(s.ctx, couch.AllDocsOptions{Keys: ids, IncludeDocs: includeDocs, Conflicts: includeDocs})
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	defer rows.Close()
-	var out wire.AllDocsResult
 	for {
 		row, err := rows.Next()
 		if errors.Is(err, io.EOF) {
@@ -193,7 +258,7 @@ func (s *session) allDocs(op wire.AllDocs) (wire.Result, error) {
 			return out, nil
 		}
 		if err != nil {
-			return nil, err
+			return out, err
 		}
 		out.Rows = append(out.Rows, wire.DocRow{Row: row.Row.Clone(), ID: row.ID, Rev: row.Rev,
 			Conflict: wire.HasMember(row.Doc, "_conflicts")})

@@ -23,7 +23,7 @@ func (s *session) changes(t wire.Tag, op wire.Changes) {
 		return
 	}
 	s.conn.start(func() {
-		ctx, f := s.addFeed()
+		ctx, f := s.addFeed(t)
 		defer s.removeFeed(f)
 		if err := s.follow(ctx, t, op); ctx.Err() == nil {
 			s.endFeed(t, op, err)
@@ -36,6 +36,12 @@ func (s *session) endFeed(t wire.Tag, op wire.Changes, err error) {
 	if err == nil || s.ctx.Err() != nil {
 		return
 	}
+	if s.distrusted(err) {
+		return
+	}
+	if over := s.ended(); over != nil {
+		err = &refusedError{*over}
+	}
 	msg, ok := s.wire.FeedFailed(nil, t, s.explain(op, err))
 	if !ok {
 		s.fail(err)
@@ -47,6 +53,9 @@ func (s *session) endFeed(t wire.Tag, op wire.Changes, err error) {
 // page sends up to op.Limit rows after op.Since, then the end. A feed that
 // breaks off is taken up again where it broke.
 func (s *session) page(t wire.Tag, op wire.Changes) error {
+	if !s.grant.Access.CanRead() {
+		return s.send(s.ctx, s.wire.Complete(nil, t, op.Since))
+	}
 	last, err := retry(s.ctx, s.conn.server.options.UpstreamPatience, func() (string, error) {
 		return s.pagePart(t, &op)
 	})
@@ -59,7 +68,9 @@ func (s *session) page(t wire.Tag, op wire.Changes) error {
 // pagePart sends rows and moves op on past those it has sent. It returns the
 // sequence at the end of the page.
 func (s *session) pagePart(t wire.Tag, op *wire.Changes) (last string, err error) {
-	rows, err := s.db.Changes(s.ctx, couch.ChangesOptions{Since: op.Since, Limit: op.Limit, AllLeaves: true})
+	o := s.visible.changes(op.Since)
+	o.Limit = op.Limit
+	rows, err := s.db.Changes(s.ctx, o)
 	if err != nil {
 		return "", err
 	}
@@ -67,6 +78,9 @@ func (s *session) pagePart(t wire.Tag, op *wire.Changes) (last string, err error
 	var lines []byte
 	since, left, limited := op.Since, op.Limit, op.Limit > 0
 	flush := func() error {
+		if over := s.ended(); over != nil {
+			return &refusedError{*over}
+		}
 		err := s.send(s.ctx, lines)
 		lines, op.Since, op.Limit = nil, since, left
 		return err
@@ -79,6 +93,7 @@ func (s *session) pagePart(t wire.Tag, op *wire.Changes) (last string, err error
 		if err != nil {
 			return "", errors.Join(flush(), err)
 		}
+		s.visible.show(row.ID)
 		lines = s.wire.Change(lines, t, row.Row)
 		since = row.Seq
 		if limited {
@@ -99,6 +114,12 @@ func (s *session) pagePart(t wire.Tag, op *wire.Changes) (last string, err error
 func (s *session) follow(ctx context.Context, t wire.Tag, op wire.Changes) error {
 	s.conn.server.metrics.feeds.Inc()
 	defer s.conn.server.metrics.feeds.Dec()
-	return s.db.Follow(ctx, couch.ChangesOptions{Since: op.Since, AllLeaves: true}, s.conn.server.options.UpstreamPatience,
-		func(row couch.Change) error { return s.send(ctx, s.wire.Change(nil, t, row.Row)) })
+	if !s.grant.Access.CanRead() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.db.Follow(ctx, s.visible.changes(op.Since), s.conn.server.options.UpstreamPatience, func(row couch.Change) error {
+		s.visible.show(row.ID)
+		return s.send(ctx, s.wire.Change(nil, t, row.Row))
+	})
 }

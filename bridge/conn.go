@@ -3,7 +3,9 @@ package bridge
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -268,9 +270,11 @@ func (c *conn) closing() []*session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	all := make([]*session, 0, len(c.sessions))
-	for _, s := range c.sessions {
-		all = append(all, s)
-	}
-	return all
+	return slices.Collect(maps.Values(c.sessions))
+}
+
+func (c *conn) allSessions() []*session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Values(c.sessions))
 }

@@ -31,6 +31,7 @@ type queue struct {
 	paused  bool          // the client is asked to pause
 	space   chan struct{} // closed when a call is taken; nil when nobody waits
 	closed  bool
+	idle    chan struct{} // made by close; closed when no worker is left
 }
 
 // signal is what the client must be told after a change of the queue.
@@ -87,8 +88,8 @@ func (q *queue) take() (call wire.Call, _ signal, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || len(q.calls) == 0 {
-		q.running--
 		q.calls = nil
+		q.workerEnds()
 		return call, noSignal, false
 	}
 	call, q.calls = q.calls[0], q.calls[1:]
@@ -104,14 +105,36 @@ func (q *queue) take() (call wire.Call, _ signal, ok bool) {
 	return call, noSignal, true
 }
 
-// close drops the calls that wait and takes no more.
-func (q *queue) close() {
+// lost takes back that a worker was to be started.
+func (q *queue) lost() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.workerEnds()
+}
+
+func (q *queue) workerEnds() {
+	if q.running--; q.running == 0 && q.closed {
+		close(q.idle)
+	}
+}
+
+// close takes no more calls. It returns those that waited, and a channel that
+// is closed when no worker is left.
+func (q *queue) close() (waiting []wire.Call, idle <-chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil, q.idle
+	}
+	waiting = q.calls
 	q.closed = true
 	q.calls, q.bytes = nil, 0
 	if q.space != nil {
 		close(q.space)
 		q.space = nil
 	}
+	if q.idle = make(chan struct{}); q.running == 0 {
+		close(q.idle)
+	}
+	return waiting, q.idle
 }

@@ -18,8 +18,10 @@ package bridge
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,6 +63,8 @@ type Options struct {
 	// UpstreamPatience is how long a failing CouchDB is asked again before the
 	// clients concerned are disconnected, to come back later; default 10 s.
 	UpstreamPatience time.Duration
+	// Upstreams are servers besides the default one that a grant may name.
+	Upstreams map[string]*couch.Client
 	// Logger is where the bridge logs; the zero value logs nothing.
 	Logger zerolog.Logger
 	// Registerer is where metrics are registered; nil: nowhere.
@@ -263,19 +267,13 @@ func (s *Server) drain() []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draining = true
-	left := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		left = append(left, c)
-	}
-	return left
+	return slices.Collect(maps.Keys(s.conns))
 }
 
-// database resolves a grant to a database of the upstream.
-func (s *Server) database(g auth.Grant) (*couch.Database, error) {
-	if g.Upstream != "" {
-		return nil, errors.New("grant names the upstream " + g.Upstream + ", which is not configured")
-	}
-	return s.upstream.Database(g.Database)
+func (s *Server) connections() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.conns))
 }
 
 // requestOf is what a policy may know of a connection.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -34,20 +35,32 @@ type session struct {
 	cancel context.CancelFunc
 
 	// Set before the client is told that it has the session.
-	grant auth.Grant
-	db    *couch.Database
+	request auth.Request
+	grant   auth.Grant
+	client  *couch.Client // of the grant's server, as the grant's identity
+	db      *couch.Database
+	visible *visible
 
-	mu     sync.Mutex
-	opened bool
-	closed bool
-	feeds  []*feed // live ones, oldest first
+	mu      sync.Mutex
+	decided bool        // grant is set
+	opened  bool        // the client was told
+	over    *wire.Error // why the grant does not hold any more
+	closed  bool
+	expiry  *time.Timer
+	feeds   []*feed // live ones, oldest first
+
+	asking atomic.Bool   // the policy is asked again
+	told   chan struct{} // holds a token when a client was told that its grant is over
 }
 
 // feed is a live feed of a session.
-type feed struct{ cancel context.CancelFunc }
+type feed struct {
+	tag    wire.Tag
+	cancel context.CancelFunc
+}
 
 func newSession(c *conn, w wire.Session) *session {
-	s := &session{conn: c, wire: w, log: c.log}
+	s := &session{conn: c, wire: w, log: c.log, told: make(chan struct{}, 1)}
 	s.calls.workers = c.server.options.SessionConcurrency
 	s.ctx, s.cancel = context.WithCancel(c.ctx)
 	return s
@@ -57,6 +70,7 @@ func newSession(c *conn, w wire.Session) *session {
 // client.
 func (s *session) open(r auth.Request) {
 	start := time.Now()
+	s.request = r
 	grant, err := s.conn.server.decider.Decide(s.ctx, r)
 	if err == nil {
 		err = s.connect(grant)
@@ -65,25 +79,31 @@ func (s *session) open(r auth.Request) {
 		return // the client did not wait for the answer
 	}
 	s.conn.server.metrics.decided(err)
+	s.logDecision(grant, err, start)
+	s.answer(err)
+}
+
+// logDecision says who may have what, why not, and how long it took to decide.
+func (s *session) logDecision(g auth.Grant, err error, start time.Time) {
 	event := s.log.Info()
 	if err != nil {
 		event = s.log.Warn().Err(err).AnErr("cause", errors.Unwrap(err))
 	}
-	event.Str("asked", r.Database).Str("database", grant.Database).Str("subject", grant.Subject).
-		Stringer("access", grant.Access).Stringer("remote", r.RemoteAddr).Dur("took", time.Since(start)).
+	event.Str("asked", s.request.Database).Str("upstream", g.Upstream).Str("database", g.Database).
+		Str("subject", g.Subject).Str("token_id", g.TokenID).Stringer("access", g.Access).Stringer("identity", g.Identity).
+		Stringer("remote", s.request.RemoteAddr).Dur("took", time.Since(start)).Bool("again", s.request.Previous != nil).
 		Msg("session requested")
-	s.answer(err)
 }
 
 // answer grants or denies. When CouchDB is away the client is not denied, which
 // would end its replication for good, but made to connect again.
 func (s *session) answer(err error) {
+	if err == nil {
+		err = s.setOpen()
+	}
 	var refusal *auth.Refusal
 	switch {
 	case err == nil:
-		if s.setOpen() {
-			_ = s.conn.send(s.ctx, s.wire.Granted(nil))
-		}
 	case couch.Transient(err):
 		s.conn.end(upstreamEnding(err), 0)
 	default:
@@ -99,55 +119,63 @@ func (s *session) answer(err error) {
 
 // connect resolves a grant: the name is checked, and the database found or made.
 func (s *session) connect(grant auth.Grant) error {
-	db, err := s.conn.server.database(grant)
+	if !grant.Expires.IsZero() && !time.Now().Before(grant.Expires) {
+		return &auth.Refusal{Code: auth.Unauthorized, Message: grantExpired}
+	}
+	s.setGrant(grant)
+	service, err := s.conn.server.upstreamOf(grant)
+	if err == nil {
+		s.client, err = as(service, grant)
+	}
+	if err == nil {
+		s.db, err = s.client.Database(grant.Database)
+	}
 	if err != nil {
 		return &auth.Refusal{Code: auth.NotFound, Message: "there is no such database", Err: err}
 	}
-	_, err = retry(s.ctx, s.conn.server.options.UpstreamPatience, func() (couch.Info, error) {
-		return db.Info(s.ctx)
-	})
+	patience := s.conn.server.options.UpstreamPatience
+	_, err = retry(s.ctx, patience, func() (couch.Info, error) { return s.db.Info(s.ctx) })
 	if couch.IsDatabaseMissing(err) && grant.Create != nil {
-		err = s.conn.server.upstream.CreateDatabase(s.ctx, db.Name(), couch.CreateOptions{})
-		if alreadyExists(err) {
-			err = nil
-		}
+		_, err = retry(s.ctx, patience, func() (struct{}, error) { return struct{}{}, create(s.ctx, service, grant) })
 	}
-	if couch.IsDatabaseMissing(err) {
-		return &auth.Refusal{Code: auth.NotFound, Message: "there is no such database", Err: err}
-	}
-	s.grant, s.db = grant, db
-	return err
+	return refusedByCouchDB(grant, err)
 }
 
-func (s *session) setOpen() bool {
+// setGrant lets the grant be revoked from now on.
+func (s *session) setGrant(g auth.Grant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return false
+	s.grant, s.visible, s.decided = g, newVisible(g.Filter), true
+}
+
+// setOpen tells the client that it has the session.
+func (s *session) setOpen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return context.Canceled
+	case s.over != nil:
+		return &auth.Refusal{Code: auth.Forbidden, Message: s.over.Reason}
 	}
 	s.opened = true
 	s.conn.server.metrics.sessions.Inc()
-	return true
-}
-
-func (s *session) isOpen() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.opened && !s.closed
+	if at := s.grant.Expires; !at.IsZero() {
+		s.expiry = time.AfterFunc(time.Until(at), func() { s.endGrant(unauthorized(grantExpired)) })
+	}
+	return s.conn.send(s.ctx, s.wire.Granted(nil))
 }
 
 // submit queues a call. It blocks while too many wait already.
 func (s *session) submit(call wire.Call) {
-	if !s.isOpen() {
-		return
-	}
 	worker, signal, err := s.calls.put(s.ctx, call)
 	if err != nil {
+		s.refuseCall(call.Tag)
 		return
 	}
 	s.tell(signal)
 	if worker && !s.conn.start(s.serve) {
-		s.calls.close()
+		s.calls.lost()
 	}
 }
 
@@ -205,15 +233,21 @@ func (s *session) close() {
 	if s.opened && !s.closed {
 		s.conn.server.metrics.sessions.Dec()
 	}
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
 	s.closed = true
 }
 
 // addFeed makes a live feed's context.
-func (s *session) addFeed() (context.Context, *feed) {
+func (s *session) addFeed(t wire.Tag) (context.Context, *feed) {
 	ctx, cancel := context.WithCancel(s.ctx)
-	f := &feed{cancel: cancel}
+	f := &feed{t, cancel}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.over != nil {
+		cancel()
+	}
 	s.feeds = append(s.feeds, f)
 	if len(s.feeds) > maxFeeds {
 		s.feeds[0].cancel()
