@@ -30,7 +30,8 @@
 //
 //   - Attachments are stored as they come. CouchDB compresses text and takes the digest of the compressed bytes; here
 //     the digest is of the content, and so are revision ids of documents with such attachments.
-//   - The members of a body whose names repeat are all kept; CouchDB keeps the last.
+//   - A body keeps the texts of its numbers and strings and all members whose names repeat. CouchDB normalises the
+//     former, refuses numbers no double can hold, and keeps the last of the latter.
 //   - A sequence of another database, or of an earlier one of the same name, starts a feed from 0. Anything that is no
 //     sequence of this store gets 400.
 //   - _bulk_get answers JSON even if only multipart is accepted.
@@ -39,6 +40,7 @@
 //   - $regex of selectors takes RE2 syntax, and strings compare by the Unicode Collation Algorithm of golang.org/x/text.
 //   - Passwords of _users are hashed with Options.PasswordIterations rounds. _users has the rules of CouchDB's
 //     _design/_auth built in and no such document; its own documents are for admins and their owners only.
+//   - What CouchDB answers with 500 and a fragment of Erlang because a parameter is malformed gets 400 and a reason.
 //   - The sizes in the database information are that of the file. A document id is at most 8 KiB.
 //
 // # Durability

@@ -24,6 +24,12 @@ func TestReopen(t *testing.T) {
 	s.must(200, "DELETE", "/gone", "")
 	rev := s.put("/a%2Fb/doc", `{"x":1,"_attachments":{"a":{"data":"aGVsbG8="}}}`)
 	s.put("/a%2Fb/_local/l", `{"y":2}`)
+	if w := s.send("PUT", "/a%2Fb/big/a", &zeros{2*uploadPiece + 1}); w.Code != 201 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	if first.databases["a/b"].file.NoSync {
+		t.Error("writes to a directory are not synced")
+	}
 	s.must(200, "PUT", "/a%2Fb/_security", `{"admins":{"names":["x"]}}`)
 	since := lastSequence.FindStringSubmatch(s.must(200, "GET", "/a%2Fb/_changes", ""))[1]
 	info := s.must(200, "GET", "/a%2Fb", "")
@@ -40,6 +46,9 @@ func TestReopen(t *testing.T) {
 	s.wants(rev, "GET", "/a%2Fb/doc", "")
 	s.wants("hello", "GET", "/a%2Fb/doc/a", "")
 	s.wants(`"y":2`, "GET", "/a%2Fb/_local/l", "")
+	if n := s.do("GET", "/a%2Fb/big/a", "").Body.Len(); n != 2*uploadPiece+1 {
+		t.Errorf("%d bytes of the large attachment are left", n)
+	}
 	s.wants(`{"admins":{"names":["x"]}}`, "GET", "/a%2Fb/_security", "")
 	s.wants(`"results":[`+"\n\n]", "GET", "/a%2Fb/_changes?since="+since, "")
 	s.wants(welcome, "GET", "/", "")
@@ -56,6 +65,9 @@ func TestTemporaryStore(t *testing.T) {
 	}
 	if _, err := os.Stat(s.dir); err != nil {
 		t.Fatal(err)
+	}
+	if !s.databases[usersDatabase].file.NoSync {
+		t.Error("a temporary store syncs its writes")
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
