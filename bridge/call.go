@@ -36,7 +36,11 @@ func (s *session) call(call wire.Call) {
 		_ = s.send(s.ctx, s.wire.Result(nil, call.Tag, result))
 		return
 	}
-	if s.ctx.Err() != nil || s.distrusted(err) {
+	if s.ctx.Err() != nil {
+		return
+	}
+	if s.distrusted(err) {
+		s.refuseCall(call.Tag)
 		return
 	}
 	e := s.explain(call.Op, err)

@@ -79,7 +79,7 @@ func newConn(s *Server, ws *websocket.Conn, r *http.Request, id uint64) *conn {
 		server:   s,
 		ws:       ws,
 		dialect:  legacy.NewConn(int(s.options.MaxMessageBytes)),
-		request:  requestOf(r),
+		request:  s.requestOf(r),
 		log:      s.options.Logger.With().Uint64("connection", id).Logger(),
 		outbox:   newOutbox(outboxBytes),
 		sessions: make(map[wire.Session]*session),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"pouchbridge/auth"
@@ -119,7 +120,7 @@ func (s *session) endGrant(why *wire.Error) {
 	}
 	s.over = why
 	opened := s.opened
-	feeds := s.feeds
+	feeds := slices.Clone(s.feeds)
 	for _, f := range feeds {
 		f.cancel()
 	}

@@ -63,6 +63,11 @@ type Options struct {
 	// UpstreamPatience is how long a failing CouchDB is asked again before the
 	// clients concerned are disconnected, to come back later; default 10 s.
 	UpstreamPatience time.Duration
+	// TrustedProxies are the peers whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	// PolicyHeaders are the headers of an upgrade that a policy is told of, in
+	// their canonical form.
+	PolicyHeaders []string
 	// Upstreams are servers besides the default one that a grant may name.
 	Upstreams map[string]*couch.Client
 	// Logger is where the bridge logs; the zero value logs nothing.
@@ -274,10 +279,4 @@ func (s *Server) connections() []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Keys(s.conns))
-}
-
-// requestOf is what a policy may know of a connection.
-func requestOf(r *http.Request) auth.Request {
-	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
-	return auth.Request{RemoteAddr: remote, Origin: r.Header.Get("Origin"), Dialect: "legacy", TLS: r.TLS != nil}
 }

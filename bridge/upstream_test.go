@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
@@ -223,4 +224,12 @@ func TestMetricsAreWellFormed(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Errorf("%v, %v", problems, err)
 	}
+}
+
+func values(docs ...string) []jsontext.Value {
+	out := make([]jsontext.Value, len(docs))
+	for i, doc := range docs {
+		out[i] = jsontext.Value(doc)
+	}
+	return out
 }
