@@ -19,8 +19,9 @@ import (
 
 // Options tune a [Client]. The zero value is ready for use.
 type Options struct {
-	// HTTPClient replaces the client and transport that New makes and Close closes. Its Timeout and CheckRedirect are not
-	// used: feeds live for ever, and a redirect would carry credentials to another host.
+	// HTTPClient replaces the client and transport that New makes and Close closes. Its Timeout, CheckRedirect and Jar are
+	// not used: feeds live for ever, a redirect would carry credentials to another host, and a jar those of one identity to
+	// another.
 	HTTPClient *http.Client
 	// UserAgent is added to Kivik's own.
 	UserAgent string
@@ -43,6 +44,11 @@ type Client struct {
 	http    *chttp.Client
 	control *kivik.Client
 	own     *http.Transport // nil: the caller's
+	plain   http.Client     // without authentication
+
+	root     *Client          // of a view: the client that New made, see As
+	identity Identity         // of a view; zero: nobody but Login needs it
+	session  *cookieTransport // of a view with a cookie
 
 	uuid  string
 	known chan bool // holds one value: whether uuid was asked for. Taking it is the lock
@@ -58,29 +64,27 @@ func New(rawURL string, o Options) (*Client, error) {
 	c := &Client{options: o.withDefaults(), base: strings.TrimRight(u.EscapedPath(), "/"), known: make(chan bool, 1)}
 	c.known <- false
 	c.url = url.URL{Scheme: u.Scheme, Host: u.Host}
-	client := http.Client{}
-	if o.HTTPClient != nil {
-		client = *o.HTTPClient
-	} else {
+	c.plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if c.plain.Transport = http.DefaultTransport; o.HTTPClient == nil {
 		c.own = newTransport()
-		client.Transport = c.own
+		c.plain.Transport = c.own
+	} else if o.HTTPClient.Transport != nil {
+		c.plain.Transport = o.HTTPClient.Transport
 	}
-	client.Timeout = 0
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	if err := c.connect(client, u.User); err != nil {
+	auth := noAuth()
+	if u.User != nil {
+		password, _ := u.User.Password()
+		auth = chttp.BasicAuth(u.User.Username(), password)
+	}
+	if err := c.connect(c.plain, auth); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
 // connect makes the two clients on one transport. Each gets its own copy of client, as authentication wraps the transport in it.
-func (c *Client) connect(client http.Client, user *url.Userinfo) (err error) {
+func (c *Client) connect(client http.Client, auth driver.Options) (err error) {
 	options := []kivik.Option{couchdb.OptionHTTPClient(&client)}
-	var auth driver.Options = chttp.OptionNoRequestCompression() // chttp.New wants an option; this is that of every request
-	if user != nil {
-		password, _ := user.Password()
-		auth = chttp.BasicAuth(user.Username(), password)
-	}
 	if c.options.UserAgent != "" {
 		options = append(options, couchdb.OptionUserAgent(c.options.UserAgent))
 	}

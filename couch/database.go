@@ -46,6 +46,9 @@ func (d *Database) ID(ctx context.Context) (string, error) {
 
 // serverUUID is "" when the server has none or shows its welcome to nobody.
 func (c *Client) serverUUID(ctx context.Context) (string, error) {
+	if c.root != nil {
+		return c.root.serverUUID(ctx)
+	}
 	var known bool
 	select {
 	case known = <-c.known:

@@ -40,6 +40,9 @@ func (c *Client) send(parent context.Context, r request) (*stream, error) {
 	if parent.Err() != nil {
 		return nil, cancelled(op, parent)
 	}
+	if c.session != nil && c.session.dead(time.Now()) {
+		return nil, c.unknown(op)
+	}
 	ctx, cancel := context.WithCancelCause(parent)
 	watch := newWatchdog(orElse(r.answerWithin, c.options.Timeout), func() { cancel(errSilent) })
 	res, err := c.http.DoReq(ctx, r.method, r.path, r.options(watch))
