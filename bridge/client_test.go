@@ -159,9 +159,11 @@ func (c *client) request(database, credentials string) (id string, answer []json
 }
 
 // open asks for a database that must be granted.
-func (c *client) open(database string) *channel {
+func (c *client) open(database string) *channel { c.t.Helper(); return c.openAs(database, "{}") }
+
+func (c *client) openAs(database, credentials string) *channel {
 	c.t.Helper()
-	request, answer := c.request(database, "{}")
+	request, answer := c.request(database, credentials)
 	if len(answer) != 2 {
 		c.t.Fatalf("not granted: %s", answer)
 	}

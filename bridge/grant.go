@@ -39,14 +39,6 @@ func (s *Server) upstreamOf(g auth.Grant) (*couch.Client, error) {
 	return nil, fmt.Errorf("grant names the upstream %q, which is not configured", g.Upstream)
 }
 
-// as is the server as seen by the grant's identity.
-func as(service *couch.Client, g auth.Grant) (*couch.Client, error) {
-	if g.Identity.Kind == auth.ServiceAccount {
-		return service, nil
-	}
-	return nil, fmt.Errorf("there is no way to be a %s", g.Identity)
-}
-
 // create makes a database that a grant is for, as the bridge's own account.
 func create(ctx context.Context, service *couch.Client, g auth.Grant) error {
 	db, err := service.Database(g.Database)

@@ -68,6 +68,9 @@ type Options struct {
 	// PolicyHeaders are the headers of an upgrade that a policy is told of, in
 	// their canonical form.
 	PolicyHeaders []string
+	// ProxySecret is CouchDB's [chttpd_auth] secret, which signs the names of
+	// users by proxy authentication; "": they are not signed.
+	ProxySecret string
 	// Upstreams are servers besides the default one that a grant may name.
 	Upstreams map[string]*couch.Client
 	// Logger is where the bridge logs; the zero value logs nothing.

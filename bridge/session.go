@@ -125,13 +125,16 @@ func (s *session) connect(grant auth.Grant) error {
 	s.setGrant(grant)
 	service, err := s.conn.server.upstreamOf(grant)
 	if err == nil {
-		s.client, err = as(service, grant)
+		s.client, err = s.conn.server.as(service, grant.Identity)
 	}
 	if err == nil {
 		s.db, err = s.client.Database(grant.Database)
 	}
 	if err != nil {
 		return &auth.Refusal{Code: auth.NotFound, Message: "there is no such database", Err: err}
+	}
+	if err := s.introduce(); err != nil {
+		return refusedByCouchDB(grant, err)
 	}
 	patience := s.conn.server.options.UpstreamPatience
 	_, err = retry(s.ctx, patience, func() (couch.Info, error) { return s.db.Info(s.ctx) })

@@ -1,0 +1,92 @@
+package bridge_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"pouchbridge/auth"
+	"pouchbridge/bridge"
+	"pouchbridge/couch"
+)
+
+// addUser makes a user of CouchDB who is gone after the test.
+func (u *upstream) addUser(name string) {
+	u.t.Helper()
+	users, err := u.client.Database("_users")
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	id := "org.couchdb.user:" + name
+	doc := fmt.Sprintf(`{"_id":%q,"name":%q,"password":"pw","roles":[],"type":"user"}`, id, name)
+	rows, err := users.BulkDocs(u.t.Context(), values(doc), true)
+	if err != nil || len(rows) != 1 || !rows[0].OK {
+		u.t.Fatalf("user %s: %v, %v", name, rows, err)
+	}
+	u.t.Cleanup(func() {
+		gone := fmt.Sprintf(`{"_id":%q,"_rev":%q,"_deleted":true}`, id, rows[0].Rev)
+		if rows, err := users.BulkDocs(context.Background(), values(gone), true); err != nil || !rows[0].OK {
+			u.t.Errorf("removing user %s: %v, %v", name, rows, err)
+		}
+	})
+}
+
+// TestIdentities runs sessions as users of CouchDB, who decides for itself.
+func TestIdentities(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	alice, bob := u.name+"-alice", u.name+"-bob"
+	u.addUser(alice)
+	u.addUser(bob)
+	security := fmt.Sprintf(`{"admins":{"names":[],"roles":["_admin"]},"members":{"names":[%q],"roles":[]}}`, alice)
+	ddoc := `{"_id":"_design/v","validate_doc_update":"function(n, o, u) { if (n.author !== u.name) throw({forbidden: 'not as ' + u.name}) }"}`
+	_, err := u.db.BulkDocs(t.Context(), values(ddoc), true)
+	if err = errors.Join(err, u.db.SetSecurity(t.Context(), []byte(security))); err != nil {
+		t.Fatal(err)
+	}
+	cookie, _, err := u.client.Login(t.Context(), alice, "pw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	identities := map[string]auth.Identity{
+		"member":   {Kind: auth.Basic, Name: alice, Secret: "pw"},
+		"cookie":   {Kind: auth.Cookie, Secret: cookie},
+		"stranger": {Kind: auth.Basic, Name: bob, Secret: "pw"},
+		"wrong":    {Kind: auth.Basic, Name: alice, Secret: "no"},
+		"forged":   {Kind: auth.Cookie, Secret: "YWxpY2U6NjU2"},
+		"injected": {Kind: auth.Basic, Name: "a\r\nX-Evil: 1", Secret: "pw"},
+	}
+	policy := auth.PolicyFunc(func(_ context.Context, r auth.Request) (auth.Grant, error) {
+		var who string
+		err := json.Unmarshal(r.Credentials, &who)
+		return auth.Grant{Database: u.name, Access: auth.ReadWrite, Identity: identities[who], Subject: who}, err
+	})
+	f := newBridge(t, u, policy, bridge.Options{})
+
+	for i, who := range []string{"member", "cookie"} {
+		ch := dial(t, f.http).openAs("x", `"`+who+`"`)
+		mine, others := fmt.Sprintf("mine%d", i), fmt.Sprintf("others%d", i)
+		rows := ch.push(fmt.Sprintf(`{"_id":%q,"_rev":"1-a","author":%q}`, mine, alice), fmt.Sprintf(`{"_id":%q,"_rev":"1-a","author":"bob"}`, others))
+		if !strings.Contains(rows, `"name":"forbidden","message":"not as `+alice+`"`) || strings.Contains(rows, mine) {
+			t.Errorf("%s: validate_doc_update answered %s", who, rows)
+		}
+	}
+	for who, want := range map[string]string{
+		"stranger": "You are not allowed to access this db.",
+		"wrong":    "Name or password is incorrect.",
+		"injected": "there is no such database",
+	} {
+		if got := dial(t, f.http).denied("x", `"`+who+`"`); got != want {
+			t.Errorf("%s: got %q, want %q", who, got, want)
+		}
+	}
+	if got := dial(t, f.http).denied("x", `"forged"`); strings.Contains(got, "YWxpY2U6NjU2") || got == "" {
+		t.Errorf("forged: got %q", got)
+	}
+	if _, err := u.db.Get(t.Context(), "mine0", couch.GetOptions{}); err != nil {
+		t.Error(err)
+	}
+}
