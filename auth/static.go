@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	stdjson "encoding/json"
+	"reflect"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 )
@@ -18,6 +20,7 @@ type Static struct {
 // holder is whoever has one token.
 type holder struct {
 	token     [sha256.Size]byte // the hash is all that is kept
+	id        string
 	subject   string
 	databases []rule // the first that matches decides
 }
@@ -26,18 +29,19 @@ type holder struct {
 type rule struct {
 	match    pattern
 	database pattern // the star's text comes from match
-	grant    Grant   // without Database, System and Subject
+	grant    Grant   // without Database, System, Subject and TokenID
 }
 
-// OnRequest grants the database by the first entry of the token whose pattern matches the name asked for.
+// OnRequest grants the database by the first entry of the token whose pattern matches the name asked for. It abstains if
+// there is no token, or none of the file: another policy of a [Chain] may know it. The words are for when none does.
 func (s *Static) OnRequest(_ context.Context, r Request) (Grant, error) {
 	token, ok := tokenOf(r.Credentials)
 	if !ok {
-		return Grant{}, &Refusal{Code: Unauthorized, Message: `a token is required: send the credentials {"token": "…"}`}
+		return Grant{}, &Refusal{Code: Unauthorized, Message: `a token is required: send the credentials {"token": "…"}`, Err: Abstain}
 	}
 	h := s.holder(token)
 	if h == nil {
-		return Grant{}, &Refusal{Code: Unauthorized, Message: "unknown token"}
+		return Grant{}, &Refusal{Code: Unauthorized, Message: "unknown token", Err: Abstain}
 	}
 	if g, ok := h.open(r.Database); ok {
 		return g, nil
@@ -68,7 +72,7 @@ func (h *holder) open(name string) (Grant, bool) {
 			continue
 		}
 		g := r.grant
-		g.Database, g.Subject = r.database.expand(stem), h.subject
+		g.Database, g.Subject, g.TokenID = r.database.expand(stem), h.subject, h.id
 		g.System = IsSystem(g.Database)
 		if g.System && r.match.star {
 			return Grant{}, false
@@ -76,6 +80,17 @@ func (h *holder) open(name string) (Grant, bool) {
 		return g, true
 	}
 	return Grant{}, false
+}
+
+// changed are the ids of the tokens of s that are gone in next, or open something else there.
+func (s *Static) changed(next *Static) []string {
+	var ids []string
+	for _, h := range s.holders {
+		if !slices.ContainsFunc(next.holders, func(n holder) bool { return reflect.DeepEqual(n, h) }) {
+			ids = append(ids, h.id)
+		}
+	}
+	return ids
 }
 
 // tokenOf reads credentials of the form {"token": "…"}. An empty token is none.

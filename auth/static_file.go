@@ -10,19 +10,22 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ParseStatic reads the file of a [Static] policy, a JSON object:
+// ParseStatic reads the file of a [Static] policy, a JSON object or the same in YAML:
 //
 //	{"tokens": [
 //	  {
 //	    "token": "…",                    the token itself, or
 //	    "sha256": "…",                   the SHA-256 of its bytes, 64 hexadecimal digits
+//	    "id": "…",                       names the token where it is revoked and in logs; optional, default the first 12
+//	                                     digits of its SHA-256
 //	    "subject": "alice",              for the logs; optional
 //	    "databases": [                   at least one; the first whose match fits decides
 //	      {
 //	        "match": "todos-*",          the name asked for; one * stands for one or more characters other than '/'
 //	        "database": "app-*",         optional, the upstream database: * is what the star of match stood for.
 //	                                     Default: the name asked for
-//	        "read_only": true,           optional, default false
+//	        "access": "read-write",      or "read-only", or "write-only"; optional, default read-write
+//	        "read_only": true,           the same as access read-only; optional, default false
 //	        "design_docs": false,        optional, default false: may design documents be written?
 //	        "create": false,             optional, default false: is the upstream database created if it is missing?
 //	        "upstream": ""               optional, the name of a server; default: the default server
@@ -36,7 +39,7 @@ import (
 //
 // The servers that exist besides the default one are upstreams. The error is a [*FileError] with every fault of the file.
 func ParseStatic(file []byte, upstreams []string) (*Static, error) {
-	p := staticParser{upstreams: upstreams, places: map[[sha256.Size]byte]string{}}
+	p := staticParser{upstreams: upstreams, places: map[[sha256.Size]byte]string{}, ids: map[string]string{}}
 	p.file(file)
 	if len(p.faults) > 0 {
 		return nil, &FileError{Faults: p.faults}
@@ -69,10 +72,11 @@ type staticParser struct {
 	upstreams []string
 	holders   []holder
 	places    map[[sha256.Size]byte]string // of each token so far
+	ids       map[string]string            // the place of each id so far
 }
 
 func (p *staticParser) file(file []byte) {
-	value, ok := p.document(file)
+	value, ok := p.jsonOrYAML(file)
 	if !ok {
 		return
 	}
@@ -92,6 +96,7 @@ func (p *staticParser) token(place string, v jsontext.Value) {
 	given := p.object(place, v, members{
 		"token":     p.text(&token),
 		"sha256":    p.text(&sum),
+		"id":        p.text(&h.id),
 		"subject":   p.text(&h.subject),
 		"databases": func(place string, v jsontext.Value) { p.array(place, v, p.database(&h.databases)) },
 	})
@@ -105,6 +110,7 @@ func (p *staticParser) token(place string, v jsontext.Value) {
 	} else {
 		p.hashedToken(place, sum, &h)
 	}
+	p.identify(place, token, given["id"], &h)
 	if !given["databases"] {
 		p.fault(place+".databases", "must list at least one database")
 	}
@@ -133,6 +139,25 @@ func (p *staticParser) hashedToken(place, sum string, h *holder) {
 	p.once(place, h.token)
 }
 
+// identify sees to it that a holder has an id of its own.
+func (p *staticParser) identify(place, token string, given bool, h *holder) {
+	if given && (h.id == "" || h.id == token) {
+		p.fault(place+".id", "must not be empty, nor the token: ids are logged")
+		return
+	}
+	if !given && p.places[h.token] != place {
+		return // there was a fault
+	}
+	if !given {
+		h.id = hex.EncodeToString(h.token[:6])
+	}
+	if first, seen := p.ids[h.id]; seen {
+		p.fault(place+".id", "is the id of "+first+" too")
+		return
+	}
+	p.ids[h.id] = place
+}
+
 // once reports a token that was there before.
 func (p *staticParser) once(place string, token [sha256.Size]byte) {
 	if first, seen := p.places[token]; seen {
@@ -145,11 +170,12 @@ func (p *staticParser) once(place string, token [sha256.Size]byte) {
 // database returns a reader for one element of databases.
 func (p *staticParser) database(rules *[]rule) func(string, jsontext.Value) {
 	return func(place string, v jsontext.Value) {
-		var match, database, upstream string
+		var match, database, upstream, access string
 		var readOnly, designDocs, create bool
 		given := p.object(place, v, members{
 			"match":       p.text(&match),
 			"database":    p.text(&database),
+			"access":      p.text(&access),
 			"read_only":   p.boolean(&readOnly),
 			"design_docs": p.boolean(&designDocs),
 			"create":      p.boolean(&create),
@@ -168,8 +194,14 @@ func (p *staticParser) database(rules *[]rule) func(string, jsontext.Value) {
 		if create {
 			r.grant.Create = &Creation{}
 		}
+		if given["access"] {
+			r.grant.Access = p.access(place+".access", access)
+		}
 		if readOnly {
 			r.grant.Access = ReadOnly
+		}
+		if given["access"] && given["read_only"] {
+			p.fault(place, "must have either access or read_only")
 		}
 		p.patterns(place, match, database, &r)
 		if slices.ContainsFunc(*rules, func(earlier rule) bool { return earlier.match == r.match }) {
@@ -180,6 +212,17 @@ func (p *staticParser) database(rules *[]rule) func(string, jsontext.Value) {
 		}
 		*rules = append(*rules, r)
 	}
+}
+
+// access reads what may be done.
+func (p *staticParser) access(place, text string) Access {
+	for _, a := range []Access{ReadWrite, ReadOnly, WriteOnly} {
+		if text == a.String() {
+			return a
+		}
+	}
+	p.fault(place, "must be read-write, read-only or write-only")
+	return NoAccess
 }
 
 // patterns reads match and database into r, and checks that they go together.

@@ -28,14 +28,14 @@ func TestStatic(t *testing.T) {
 		want                        Grant
 		code                        Code
 	}{
-		{"by pattern, renamed", alice, "todos-home", Grant{Database: "app-home", Access: ReadWrite, Create: &Creation{}, Subject: "alice"}, ""},
-		{"first entry decides", alice, "todos-work", Grant{Database: "work", Access: ReadOnly, Subject: "alice"}, ""},
-		{"literal under its own name", alice, "shared/news", Grant{Database: "shared/news", Access: ReadOnly, DesignDocs: true, Upstream: "eu", Subject: "alice"}, ""},
-		{"other members of the credentials", `{"user":"x","token":"alice-token"}`, "todos-home", Grant{Database: "app-home", Access: ReadWrite, Create: &Creation{}, Subject: "alice"}, ""},
-		{"hashed token", bob, "notes", Grant{Database: "notes", Access: ReadWrite, Subject: "bob"}, ""},
-		{"system database in full", admin, "_users", Grant{Database: "_users", Access: ReadWrite, System: true, Subject: "admin"}, ""},
-		{"system database under another name", admin, "people", Grant{Database: "_users", Access: ReadOnly, System: true, Subject: "admin"}, ""},
-		{"name of 300 characters", bob, strings.Repeat("a", 300), Grant{Database: strings.Repeat("a", 300), Access: ReadWrite, Subject: "bob"}, ""}, // CouchDB's limit is checked in couch
+		{"by pattern, renamed", alice, "todos-home", Grant{Database: "app-home", Access: ReadWrite, Create: &Creation{}, Subject: "alice", TokenID: hash("alice-token")[:12]}, ""},
+		{"first entry decides", alice, "todos-work", Grant{Database: "work", Access: ReadOnly, Subject: "alice", TokenID: hash("alice-token")[:12]}, ""},
+		{"literal under its own name", alice, "shared/news", Grant{Database: "shared/news", Access: ReadOnly, DesignDocs: true, Upstream: "eu", Subject: "alice", TokenID: hash("alice-token")[:12]}, ""},
+		{"other members of the credentials", `{"user":"x","token":"alice-token"}`, "todos-home", Grant{Database: "app-home", Access: ReadWrite, Create: &Creation{}, Subject: "alice", TokenID: hash("alice-token")[:12]}, ""},
+		{"hashed token", bob, "notes", Grant{Database: "notes", Access: ReadWrite, Subject: "bob", TokenID: "bobs-phone"}, ""},
+		{"system database in full", admin, "_users", Grant{Database: "_users", Access: ReadWrite, System: true, Subject: "admin", TokenID: hash("admin-token")[:12]}, ""},
+		{"system database under another name", admin, "people", Grant{Database: "_users", Access: ReadOnly, System: true, Subject: "admin", TokenID: hash("admin-token")[:12]}, ""},
+		{"name of 300 characters", bob, strings.Repeat("a", 300), Grant{Database: strings.Repeat("a", 300), Access: ReadWrite, Subject: "bob", TokenID: "bobs-phone"}, ""}, // CouchDB's limit is checked in couch
 
 		{"absent credentials", "", "todos-home", Grant{}, Unauthorized},
 		{"null", `null`, "todos-home", Grant{}, Unauthorized},
@@ -113,9 +113,30 @@ func TestParseStaticFaults(t *testing.T) {
 		name, file string
 		want       []string
 	}{
-		{"empty file", " \n", []string{`line 1, column 1: not JSON: the file is empty`}},
+		{"empty file", " \n", []string{`file: is empty`}},
 		{"not JSON", "{\n  \"tokens\": [,]\n}", []string{`line 2, column 14: not JSON: invalid character ',' at start of value`}},
 		{"cut off", `{"tokens":[`, []string{`line 1, column 12: not JSON: unexpected EOF`}},
+		{"YAML cut off", "tokens: [", []string{`line 1: not YAML: did not find expected node content`}},
+		{"YAML with tabs", "tokens:\n\t- a", []string{`line 2: not YAML: found character that cannot start any token`}},
+		{"two YAML documents", "tokens: []\n---\n{}", []string{`line 2, column 1: must be the end: the file has more than one YAML document`}},
+		{"YAML alias", "a: &s3 [x]\nb: *s3", []string{`line 2, column 4: ` + noAliases}},
+		{"YAML alias of nothing", "tokens:\n- token: *" + secret, []string{`file: not YAML: ` + noAliases}},
+		{"YAML merge", "<<: {}\ntokens: []", []string{`line 1, column 1: is no name of a member; ` + noAliases}},
+		{"YAML key of another type", "1: 2", []string{`line 1, column 1: is no name of a member; ` + noAliases}},
+		{"YAML tags", "tokens: [!!binary aGFsbG8=, !x {}, !!bool maybe, !!int x, .inf]", []string{
+			`line 1, column 10: has a tag that is not known here`,
+			`line 1, column 29: has a tag that is not known here`,
+			`line 1, column 36: is not true or false; quote it if it is a text`,
+			`line 1, column 50: is not a whole number; quote it if it is a text`,
+			`line 1, column 59: is not a number; quote it if it is a text`,
+		}},
+		{"YAML nested without end", "tokens: " + strings.Repeat("[", 100) + strings.Repeat("]", 100), []string{`line 1, column 41: is nested too deep`}},
+		{"YAML member twice", "tokens:\n- {token: s3cr3t, token: s3cr3t, databases: [{match: a}]}", []string{`tokens[0].token: is given twice`}},
+		{"YAML number as token", "tokens:\n- token: 0x10\n  databases: [{match: a, read_only: yes}]", []string{`tokens[0].token: must be a string, is a number`, `tokens[0].databases[0].read_only: must be true or false, is a string`}},
+		{"same id", "tokens:\n- {token: a, id: x, databases: [{match: a}]}\n- {token: b, id: x, databases: [{match: a}]}", []string{`tokens[1].id: is the id of tokens[0] too`}},
+		{"token as id", "tokens:\n- {token: s3cr3t, id: s3cr3t, databases: [{match: a}]}", []string{`tokens[0].id: must not be empty, nor the token: ids are logged`}},
+		{"access of another kind", entry(`{"match":"a","access":"all"}`), []string{`tokens[0].databases[0].access: must be read-write, read-only or write-only`}},
+		{"access twice", entry(`{"match":"a","access":"read-only","read_only":false}`), []string{`tokens[0].databases[0]: must have either access or read_only`}},
 		{"two values", "{}\n{}", []string{`line 2, column 2: not JSON: more text after the JSON value`}},
 		{"other value", `[]`, []string{`file: must be an object, is an array`}},
 		{"no tokens", `{}`, []string{`tokens: must list at least one token`}},
@@ -146,8 +167,8 @@ func TestParseStaticFaults(t *testing.T) {
 			"everything at once",
 			`{"tokens":[{"tokn":"` + secret + `","databases":[{"match":"a*b*","readonly":true},{"match":"b","upstream":"mars"}]},{"token":"` + secret + `"},{"token":"` + secret + `","databases":[4]}],"version":1}`,
 			[]string{
-				`tokens[0]["tokn"]: unknown member; known: databases, sha256, subject, token`,
-				`tokens[0].databases[0]["readonly"]: unknown member; known: create, database, design_docs, match, read_only, upstream`,
+				`tokens[0]["tokn"]: unknown member; known: databases, id, sha256, subject, token`,
+				`tokens[0].databases[0]["readonly"]: unknown member; known: access, create, database, design_docs, match, read_only, upstream`,
 				`tokens[0].databases[0].match: "a*b*" has more than one *`,
 				`tokens[0].databases[1].upstream: no server named "mars" is configured`,
 				`tokens[0]: must have either token or sha256`,
@@ -183,6 +204,8 @@ func FuzzParseStatic(f *testing.F) {
 	f.Add(good, []byte(`{"token":"alice-token"}`), "todos-home")
 	f.Add([]byte(`{"tokens":[{"token":"t","databases":[{"match":"*"}]}]}`), []byte(`{"token":"t"}`), "_users")
 	f.Add([]byte(`{"tokens":[{"token":"t","databases":[{"match":"x*","database":"*"}]}]}`), []byte(`{"token":"t"}`), "x_users")
+	f.Add([]byte("tokens:\n- token: t\n  databases: [{match: a, access: write-only}]"), []byte(`{"token":"t"}`), "a")
+	f.Add([]byte("a: &a [!!bool x, !y z, <<: 1, 0o17, 1e400]\n--- *b"), []byte(`{}`), "a")
 	f.Add([]byte(`{"tokens":[{"token":"","token":3,"":{}}]}{`), []byte(`{`), "")
 	f.Fuzz(func(t *testing.T, file, credentials []byte, database string) {
 		policy, err := ParseStatic(file, nil)
