@@ -14,22 +14,31 @@ const prefix = "POUCHBRIDGE_"
 
 // Config is the configuration: one field for each environment variable. The tags say everything about a variable, and
 // the help text and docs/CONFIGURATION.md are made from them: env and envDefault as in caarlos0/env, dev is the default of
-// the command dev where it differs, help the meaning, oneof the values allowed, min the least value, secret that the value
-// must never be printed.
+// the command dev where it differs, help the meaning, oneof the values allowed, min the least value, policy the
+// policy that it is for, secret that the value must never be printed.
 type Config struct {
 	Listen         string        `env:"LISTEN" envDefault:":3000" dev:"127.0.0.1:3000" help:"Address for websocket clients, host:port. Without a host: every interface; port 0: any free port. The command dev, and the policy open, need a loopback address."`
 	CouchDBURL     string        `env:"COUCHDB_URL" secret:"true" help:"The CouchDB behind the bridge, http://user:password@host:5984; special characters of the password percent-encoded. The command serve needs this or COUCHDB_URL_FILE; dev has a CouchDB of its own."`
 	CouchDBURLFile string        `env:"COUCHDB_URL_FILE" help:"A file that contains the URL, for secrets that are mounted."`
 	CouchDBTimeout time.Duration `env:"COUCHDB_TIMEOUT" envDefault:"60s" min:"1ms" help:"How long CouchDB may be silent, before and within an answer, until a call is given up. Live feeds have a heartbeat instead."`
 
-	Policy        string        `env:"POLICY" dev:"open" oneof:"open static" help:"Who may open which database. open: everyone every database, on a loopback address only. static: whoever has a token of STATIC_FILE, what the file says. The command serve needs it."`
-	StaticFile    string        `env:"STATIC_FILE" help:"The tokens of the policy static, a JSON file. Read once, at the start."`
-	PolicyTimeout time.Duration `env:"POLICY_TIMEOUT" envDefault:"5s" min:"1ms" help:"A request that the policy has not answered by then is refused."`
+	UpstreamPatience time.Duration `env:"UPSTREAM_PATIENCE" envDefault:"10s" min:"1ms" help:"How long a call to CouchDB that fails in passing is tried again before the clients concerned are disconnected, to come back later."`
+	Upstreams        string        `env:"UPSTREAMS" secret:"true" help:"Further CouchDB servers that a policy may choose, by names of its own: eu=https://user:password@eu.example.com,us=https://... A comma within a URL is written %2C. A policy can name no server but these."`
+	UpstreamsFile    string        `env:"UPSTREAMS_FILE" help:"A file with these servers, name=URL on each line, instead of UPSTREAMS. Empty lines, and those that begin with #, are left out."`
+	ProxySecret      string        `env:"PROXY_SECRET" secret:"true" help:"The secret of CouchDB's section chttpd_auth, for policies that have CouchDB see a user by proxy authentication; set proxy_use_secret = true there, and let nobody but the bridge reach that CouchDB without."`
+	ProxySecretFile  string        `env:"PROXY_SECRET_FILE" help:"A file that contains this secret."`
+
+	Policy         []string      `env:"POLICY" dev:"open" oneof:"static open" help:"Who may open which database: one policy, or several with commas between them, of which the first that knows the client's kind of credentials decides. static: whoever has a token of STATIC_FILE, what the file says. open: everyone every database, alone and on a loopback address only. docs/POLICIES.md shows each."`
+	PolicyTimeout  time.Duration `env:"POLICY_TIMEOUT" envDefault:"5s" min:"1ms" help:"A request that the policy has not answered by then is refused."`
+	PolicyHeaders  []string      `env:"POLICY_HEADERS" help:"Headers of the websocket upgrade that policies are told of, by name, comma-separated. Cookies they are told of always."`
+	TrustedProxies []string      `env:"TRUSTED_PROXIES" help:"Proxies in front of the bridge whose X-Forwarded-For is believed, so that policies and logs have the client's own address: comma-separated addresses or networks, like 10.0.0.0/8,fd00::1."`
+
+	StaticFile string `env:"STATIC_FILE" policy:"static" help:"The tokens, a YAML or JSON file. It is read again when it changes, and at once on SIGHUP; one with faults leaves the tokens as they were. Sessions of a token that is gone, or opens something else now, are ended."`
 
 	AllowedOrigins []string `env:"ALLOWED_ORIGINS" help:"Web pages of which hosts may connect, besides those of the host that the bridge itself is reached by: comma-separated hosts, with port where it is not the scheme's, scheme optional, * for any text in a label or several: app.example.com,https://*.example.org,localhost:5173. Clients that are not browsers send no origin and may always connect. The command dev adds every loopback host."`
 	TLSCertFile    string   `env:"TLS_CERT_FILE" help:"Certificate chain in PEM for wss. With TLS_KEY_FILE, or not at all: then put a proxy that terminates TLS in front."`
 	TLSKeyFile     string   `env:"TLS_KEY_FILE" help:"The private key of the certificate in PEM."`
-	AdminListen    string   `env:"ADMIN_LISTEN" help:"Address for operators, host:port: /metrics (Prometheus), /healthz (the process serves), /readyz (it is not draining and CouchDB answers). Empty: none. It asks for no password; keep it off the internet."`
+	AdminListen    string   `env:"ADMIN_LISTEN" help:"Address for operators, host:port: /metrics (Prometheus), /healthz (the process serves), /readyz (it is not draining and CouchDB answers), DELETE /grants (which ends sessions). Empty: none. It asks for no password; keep it off the internet."`
 
 	MaxConnections     int           `env:"MAX_CONNECTIONS" envDefault:"10000" min:"0" help:"Websockets at a time; further ones are refused. 0: no limit."`
 	MaxSessions        int           `env:"MAX_SESSIONS" envDefault:"256" min:"1" help:"Databases open at a time on one websocket."`

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +34,7 @@ func TestConfigurationFaults(t *testing.T) {
 	good := map[string]string{"LISTEN": "127.0.0.1:0", "COUCHDB_URL": url, "POLICY": "open"}
 	missing := filepath.Join(t.TempDir(), "missing")
 	badTokens := file(t, `{"tokens":[{"token":"s3cr3t","databases":[{"match":"A"}]},{"token":"s3cr3t"}]}`)
+	goodTokens := file(t, staticExample)
 	urlFile := file(t, url+"\n")
 	for _, tt := range []struct {
 		name, command string
@@ -38,16 +42,16 @@ func TestConfigurationFaults(t *testing.T) {
 		want          []string
 	}{
 		{"nothing set", "serve", map[string]string{"LISTEN": "", "COUCHDB_URL": "", "POLICY": ""}, []string{
-			`POUCHBRIDGE_POLICY is not set; set it to static (clients need a token of the file POUCHBRIDGE_STATIC_FILE), or to open for development on this machine (everyone may read and write every database)`,
 			`POUCHBRIDGE_COUCHDB_URL is not set; set it, or POUCHBRIDGE_COUCHDB_URL_FILE, to the URL of your CouchDB, like http://user:password@127.0.0.1:5984`,
+			`POUCHBRIDGE_POLICY is not set; set it to static (clients need a token of the file POUCHBRIDGE_STATIC_FILE), or to open for development on this machine (everyone may read and write every database)`,
 		}},
 		{"open policy on every interface", "serve", map[string]string{"LISTEN": ""}, []string{
-			`POUCHBRIDGE_POLICY is open, which lets everyone read and write every database, but other machines can reach the address ":3000": set POUCHBRIDGE_LISTEN to a loopback address like 127.0.0.1:3000, or POUCHBRIDGE_POLICY to static`,
+			`POUCHBRIDGE_POLICY is open, which lets everyone read and write every database, but other machines can reach the address ":3000": set POUCHBRIDGE_LISTEN to a loopback address like 127.0.0.1:3000, or POUCHBRIDGE_POLICY to another policy`,
 		}},
 		{"open policy on an address", "serve", map[string]string{"LISTEN": "192.168.1.7:3000"}, []string{
-			`POUCHBRIDGE_POLICY is open, which lets everyone read and write every database, but other machines can reach the address "192.168.1.7:3000": set POUCHBRIDGE_LISTEN to a loopback address like 127.0.0.1:3000, or POUCHBRIDGE_POLICY to static`,
+			`POUCHBRIDGE_POLICY is open, which lets everyone read and write every database, but other machines can reach the address "192.168.1.7:3000": set POUCHBRIDGE_LISTEN to a loopback address like 127.0.0.1:3000, or POUCHBRIDGE_POLICY to another policy`,
 		}},
-		{"policy", "serve", map[string]string{"POLICY": "jwt"}, []string{`POUCHBRIDGE_POLICY is "jwt"; it must be open or static`}},
+		{"policy", "serve", map[string]string{"POLICY": "magic"}, []string{`POUCHBRIDGE_POLICY is "magic"; it must be static or open`}},
 		{"listen without a port", "serve", map[string]string{"LISTEN": "localhost"}, []string{
 			`POUCHBRIDGE_LISTEN is "localhost"; it must be host:port, like 127.0.0.1:3000 or :3000`,
 		}},
@@ -74,7 +78,7 @@ func TestConfigurationFaults(t *testing.T) {
 		{"two URLs", "serve", map[string]string{"COUCHDB_URL_FILE": urlFile}, []string{`POUCHBRIDGE_COUCHDB_URL and POUCHBRIDGE_COUCHDB_URL_FILE are both set; set one`}},
 		{"URL file missing", "serve", map[string]string{"COUCHDB_URL": "", "COUCHDB_URL_FILE": missing}, []string{`POUCHBRIDGE_COUCHDB_URL_FILE cannot be read: open ` + missing + `: no such file or directory`}},
 		{"URL file empty", "serve", map[string]string{"COUCHDB_URL": "", "COUCHDB_URL_FILE": file(t, "\n")}, []string{
-			`POUCHBRIDGE_COUCHDB_URL_FILE is empty; use http://user:password@host:5984 (the value is not shown, as it may contain a password)`,
+			`POUCHBRIDGE_COUCHDB_URL_FILE is an empty file`,
 		}},
 		{"URL of another scheme", "serve", map[string]string{"COUCHDB_URL": "ftp://admin:s3cr3t@h"}, []string{
 			`POUCHBRIDGE_COUCHDB_URL must begin with http:// or https:// (the value is not shown, as it may contain a password)`,
@@ -113,8 +117,40 @@ func TestConfigurationFaults(t *testing.T) {
 			`POUCHBRIDGE_COUCHDB_URL is set, but the command dev has a CouchDB of its own; unset it, or use the command serve`,
 			`POUCHBRIDGE_COUCHDB_URL_FILE is set, but the command dev has a CouchDB of its own; unset it, or use the command serve`,
 		}},
-		{"everything at once", "serve", map[string]string{"LISTEN": "x", "POLICY": "jwt", "COUCHDB_URL": "s3cr3t", "MAX_SESSIONS": "none", "TLS_KEY_FILE": "k"}, []string{
-			`POUCHBRIDGE_POLICY is "jwt"; it must be open or static`,
+		{"open in a chain", "serve", map[string]string{"POLICY": "static, open,static", "STATIC_FILE": goodTokens}, []string{
+			`POUCHBRIDGE_POLICY has open and others; open lets everyone do everything, so that no other is ever of use: take it out`,
+			`POUCHBRIDGE_POLICY has static twice`,
+		}},
+		{"variable of a policy that is not chosen", "serve", map[string]string{"STATIC_FILE": goodTokens}, []string{
+			`POUCHBRIDGE_STATIC_FILE is set, but does nothing, as POUCHBRIDGE_POLICY has no static; unset it, or add the policy`,
+		}},
+		{"servers", "serve", map[string]string{"UPSTREAMS": "eu=http://u:s3cr3t@h,US=http://u:s3cr3t@h,http://u:s3cr3t@h,eu=http://h, af=ftp://u:s3cr3t@h,"}, []string{
+			`POUCHBRIDGE_UPSTREAMS has a faulty entry, number 2; write name=URL, the name of a-z, 0-9, - and _ (the value is not shown, as it may contain a password)`,
+			`POUCHBRIDGE_UPSTREAMS has a faulty entry, number 3; write name=URL, the name of a-z, 0-9, - and _ (the value is not shown, as it may contain a password)`,
+			`POUCHBRIDGE_UPSTREAMS has the server "eu" twice`,
+			`POUCHBRIDGE_UPSTREAMS of the server "af" must begin with http:// or https:// (the value is not shown, as it may contain a password)`,
+			`POUCHBRIDGE_UPSTREAMS has a faulty entry, number 6; write name=URL, the name of a-z, 0-9, - and _ (the value is not shown, as it may contain a password)`,
+		}},
+		{"file of servers", "serve", map[string]string{"UPSTREAMS_FILE": file(t, "# ours\n\neu=http://u:s3cr3t@h\nus\n")}, []string{
+			`POUCHBRIDGE_UPSTREAMS_FILE has a faulty entry, number 4; write name=URL, the name of a-z, 0-9, - and _ (the value is not shown, as it may contain a password)`,
+		}},
+		{"secrets twice, missing and empty", "serve", map[string]string{"UPSTREAMS": "eu=http://h", "UPSTREAMS_FILE": urlFile, "PROXY_SECRET_FILE": file(t, " \n")}, []string{
+			`POUCHBRIDGE_UPSTREAMS and POUCHBRIDGE_UPSTREAMS_FILE are both set; set one`,
+			`POUCHBRIDGE_PROXY_SECRET_FILE is an empty file`,
+		}},
+		{"secret that cannot be read", "serve", map[string]string{"PROXY_SECRET_FILE": missing}, []string{
+			`POUCHBRIDGE_PROXY_SECRET_FILE cannot be read: open ` + missing + `: no such file or directory`,
+		}},
+		{"proxies and headers", "serve", map[string]string{"TRUSTED_PROXIES": "10.0.0.0/8, proxy.example.com,fe80::1%eth0,10.0.0.0/33", "POLICY_HEADERS": "X-Tenant,cookie,a b,"}, []string{
+			`POUCHBRIDGE_TRUSTED_PROXIES has "proxy.example.com"; it must be an address like 10.1.2.3 or a network like 10.0.0.0/8`,
+			`POUCHBRIDGE_TRUSTED_PROXIES has "fe80::1%eth0"; it must be an address like 10.1.2.3 or a network like 10.0.0.0/8`,
+			`POUCHBRIDGE_TRUSTED_PROXIES has "10.0.0.0/33"; it must be an address like 10.1.2.3 or a network like 10.0.0.0/8`,
+			`POUCHBRIDGE_POLICY_HEADERS has Cookie; policies are told of cookies without that`,
+			`POUCHBRIDGE_POLICY_HEADERS has "a b", which is no name of a header`,
+			`POUCHBRIDGE_POLICY_HEADERS has "", which is no name of a header`,
+		}},
+		{"everything at once", "serve", map[string]string{"LISTEN": "x", "POLICY": "magic", "COUCHDB_URL": "s3cr3t", "MAX_SESSIONS": "none", "TLS_KEY_FILE": "k"}, []string{
+			`POUCHBRIDGE_POLICY is "magic"; it must be static or open`,
 			`POUCHBRIDGE_MAX_SESSIONS is "none"; it must be a whole number`,
 			`POUCHBRIDGE_LISTEN is "x"; it must be host:port, like 127.0.0.1:3000 or :3000`,
 			`POUCHBRIDGE_TLS_CERT_FILE is not set, but POUCHBRIDGE_TLS_KEY_FILE is; set both or none`,
@@ -130,7 +166,7 @@ func TestConfigurationFaults(t *testing.T) {
 				}
 			}
 			var log strings.Builder
-			err := run(t.Context(), []string{tt.command}, environment(set), &log, &log)
+			err := run(t.Context(), []string{tt.command}, environment(set), nil, &log, &log)
 			if err == nil {
 				t.Fatal("the program ran")
 			}
@@ -151,14 +187,14 @@ func TestConfigurationDefaults(t *testing.T) {
 		"POLICY":           "static",
 		"STATIC_FILE":      file(t, staticExample),
 		"ALLOWED_ORIGINS":  "app.example.com, https://*.example.org ,localhost:5173",
-	}), "serve")
+	}), "serve", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.upstream.Close()
+	defer s.close()
 	want := Config{
-		Listen: ":3000", CouchDBURLFile: s.CouchDBURLFile, CouchDBTimeout: time.Minute, Policy: "static", StaticFile: s.StaticFile,
-		PolicyTimeout: 5 * time.Second, AllowedOrigins: []string{"app.example.com", "https://*.example.org", "localhost:5173"},
+		Listen: ":3000", CouchDBURLFile: s.CouchDBURLFile, CouchDBTimeout: time.Minute, Policy: []string{"static"}, StaticFile: s.StaticFile,
+		UpstreamPatience: 10 * time.Second, PolicyTimeout: 5 * time.Second, AllowedOrigins: []string{"app.example.com", "https://*.example.org", "localhost:5173"},
 		MaxConnections: 10000, MaxSessions: 256, SessionConcurrency: 16, MaxMessageBytes: 64 << 20,
 		PingInterval: 25 * time.Second, WriteTimeout: 10 * time.Second, DrainTimeout: 25 * time.Second, LogLevel: "info", LogFormat: "auto",
 	}
@@ -168,18 +204,45 @@ func TestConfigurationDefaults(t *testing.T) {
 	if got := s.upstream.String(); got != "https://db.example.com:6984/prefix" {
 		t.Errorf("CouchDB is %s", got)
 	}
-	if _, ok := s.policy.(*auth.Static); !ok {
+	if _, ok := s.policy.(*auth.StaticFile); !ok {
 		t.Errorf("policy is %T", s.policy)
+	}
+}
+
+// What lists and secrets are made of.
+func TestConfigurationValues(t *testing.T) {
+	t.Parallel()
+	s, err := configure(environment(map[string]string{
+		"COUCHDB_URL": "http://127.0.0.1:1", "POLICY": "static",
+		"STATIC_FILE":       file(t, "tokens:\n- token: t\n  databases: [{match: a, upstream: eu}]\n"),
+		"UPSTREAMS":         "eu=http://u:a%2Cb@eu.example.com, us-1=https://us.example.com/x=y",
+		"TRUSTED_PROXIES":   "10.1.2.3/8, ::ffff:192.0.2.1,fd00::1",
+		"POLICY_HEADERS":    "x-tenant, Authorization",
+		"PROXY_SECRET_FILE": file(t, "s3cr3t\n"),
+	}), "serve", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if s.upstreams["eu"].String() != "http://eu.example.com" || s.upstreams["us-1"].String() != "https://us.example.com/x=y" {
+		t.Errorf("servers: %v", s.upstreams)
+	}
+	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("fd00::1/128")}
+	if !slices.Equal(s.proxies, want) {
+		t.Errorf("proxies: %v", s.proxies)
+	}
+	if !slices.Equal(s.headers, []string{"X-Tenant", "Authorization"}) || s.proxySecret != "s3cr3t" {
+		t.Errorf("headers %q, secret %q", s.headers, s.proxySecret)
 	}
 }
 
 func TestConfigurationDefaultsOfDev(t *testing.T) {
 	t.Parallel()
-	s, err := configure(environment(nil), "dev")
+	s, err := configure(environment(nil), "dev", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Listen != "127.0.0.1:3000" || s.Policy != "open" || s.policy != (auth.Open{}) {
+	if s.Listen != "127.0.0.1:3000" || len(s.Policy) != 1 || s.Policy[0] != "open" || s.policy != (auth.Open{}) {
 		t.Errorf("dev listens on %s with the policy %s %T", s.Listen, s.Policy, s.policy)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,11 +38,11 @@ func TestDeploySetup(t *testing.T) {
 
 	s, err := configure(environment(map[string]string{
 		"COUCHDB_URL_FILE": filepath.Join(bridge, "couchdb_url"), "POLICY": "static", "STATIC_FILE": filepath.Join(bridge, "static.json"),
-	}), "serve")
+	}), "serve", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.upstream.Close()
+	defer s.close()
 	if got := s.upstream.String(); got != "http://couchdb:5984" {
 		t.Errorf("CouchDB is %s", got)
 	}

@@ -15,22 +15,22 @@ import (
 )
 
 // dev is the command dev: serve, with an embedded store as the CouchDB.
-func dev(ctx context.Context, getenv func(string) string, _, stderr io.Writer) error {
-	s, err := configure(getenv, "dev")
+func dev(ctx context.Context, getenv func(string) string, std stdio) error {
+	s, err := configure(getenv, "dev", std.err)
 	if err != nil {
 		return err
 	}
+	defer s.close()
 	store, err := embedded.Open(embedded.Options{Dir: s.DevDir})
 	if err != nil {
 		return fmt.Errorf("opening the databases of the command dev: %w", err)
 	}
-	return errors.Join(s.serveStore(ctx, store, stderr), store.Close())
+	return errors.Join(s.serveStore(ctx, store, std.err), store.Close())
 }
 
 // serveStore serves the store's HTTP on a listener of its own, and the bridge in front of it. Nothing of it is left when
 // it returns.
 func (s settings) serveStore(ctx context.Context, store http.Handler, stderr io.Writer) error {
-	log := newLogger(s.Config, stderr)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listening for the CouchDB of the command dev: %w", err)
@@ -39,7 +39,7 @@ func (s settings) serveStore(ctx context.Context, store http.Handler, stderr io.
 	if s.upstream, err = s.newUpstream(url); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	svc, err := s.listen(ctx, log)
+	svc, err := s.listen(ctx)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -50,13 +50,13 @@ func (s settings) serveStore(ctx context.Context, store http.Handler, stderr io.
 
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	couchdb := newHTTPServer(base, loopbackOnly(store), log)
+	couchdb := newHTTPServer(base, loopbackOnly(store), s.log)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return serveHTTP(couchdb, l) })
 	g.Go(func() error {
 		err := svc.run(ctx)
-		s.upstream.Close()
-		end() // of the feeds that others than the bridge follow
+		s.upstream.Close() // before its CouchDB is
+		end()              // of the feeds that others than the bridge follow
 		return errors.Join(err, closeGently(couchdb))
 	})
 	return g.Wait()

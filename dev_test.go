@@ -85,7 +85,7 @@ func TestDevDirectoryUnusable(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
 	set := map[string]string{"LISTEN": "127.0.0.1:0", "DEV_DIR": file(t, "not a directory")}
-	err := run(t.Context(), []string{"dev"}, environment(set), &log, &log)
+	err := run(t.Context(), []string{"dev"}, environment(set), nil, &log, &log)
 	if !strings.HasPrefix(err.Error(), "opening the databases of the command dev: ") || log.Len() > 0 {
 		t.Errorf("dev in a file: %v, log %q", err, log.String())
 	}
@@ -107,7 +107,7 @@ func (failingWriter) Write([]byte) (int, error) { return 0, os.ErrClosed }
 func TestOutputFails(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{"help", "version"} {
-		if err := run(t.Context(), []string{command}, environment(nil), failingWriter{}, failingWriter{}); !errors.Is(err, os.ErrClosed) {
+		if err := run(t.Context(), []string{command}, environment(nil), nil, failingWriter{}, failingWriter{}); !errors.Is(err, os.ErrClosed) {
 			t.Errorf("%s: %v", command, err)
 		}
 	}

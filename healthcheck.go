@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"time"
@@ -12,7 +11,7 @@ import (
 
 // healthcheck is the command healthcheck, for container images, which have no other program to ask with. It asks for
 // /healthz at ADMIN_LISTEN if that is set, else at LISTEN, and fails unless the answer is 200 within 3 seconds.
-func healthcheck(ctx context.Context, getenv func(string) string, stdout, _ io.Writer) error {
+func healthcheck(ctx context.Context, getenv func(string) string, std stdio) error {
 	c, f := loadConfig(getenv, "serve")
 	if err := f.err(); err != nil {
 		return err
@@ -41,7 +40,7 @@ func healthcheck(ctx context.Context, getenv func(string) string, stdout, _ io.W
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("not healthy: %s answers %s", url, response.Status)
 	}
-	_, err = fmt.Fprintln(stdout, "ok")
+	_, err = fmt.Fprintln(std.out, "ok")
 	return err
 }
 

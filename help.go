@@ -64,20 +64,31 @@ const staticExample = `{
 }
 `
 
-const staticText = "Clients send the credentials `{\"token\": \"…\"}`. For each token:\n\n" +
-	"- `token` is the token itself, or `sha256` the SHA-256 of its bytes in hexadecimal: `printf %s \"$token\" | sha256sum`. Make\n" +
-	"  tokens at random, for example with `openssl rand -hex 16`: nothing slows down a search for a guessable one.\n" +
+const staticText = "The same in YAML is as good; a file that begins with a brace is JSON. Clients send the credentials `{\"token\": \"…\"}`.\n" +
+	"For each token:\n\n" +
+	"- `sha256` is the SHA-256 of the token's bytes in hexadecimal: `pouchbridge token | tee token.txt | pouchbridge hash` makes a\n" +
+	"  token and prints this line. `token` is the token itself, instead. Make tokens at random: nothing slows down a search for a\n" +
+	"  guessable one.\n" +
+	"- `id` names the token in logs and where it is revoked. Default: the first 12 digits of its SHA-256.\n" +
 	"- `subject` says in the logs who it was. Optional; never a secret.\n" +
 	"- `databases` are tried in order, and the first whose `match` fits the name asked for decides. One `*` stands for one or\n" +
 	"  more characters other than `/`. What no entry matches is refused.\n" +
 	"  - `database` is the database in CouchDB; a `*` in it is what the `*` of `match` stood for. Default: the name asked for.\n" +
-	"  - `read_only` lets clients pull only. Default: they push too.\n" +
+	"  - `access` is `read-write` (the default), `read-only` (clients pull) or `write-only` (clients push, as into a drop box).\n" +
+	"    `read_only: true` is the same as `access: read-only`.\n" +
 	"  - `design_docs` lets them push design documents, which are code that CouchDB runs. Default: no.\n" +
-	"  - `create` has the database created if it is missing; the account of `POUCHBRIDGE_COUCHDB_URL` must be a server\n" +
-	"    administrator for that. Default: no.\n" +
-	"  - `upstream` is the name of a CouchDB server. There is only the default one, without a name.\n\n" +
+	"  - `create` has the database created if it is missing; the account of its server's URL must be a server administrator for\n" +
+	"    that. Default: no.\n" +
+	"  - `upstream` is one of the servers of `POUCHBRIDGE_UPSTREAMS`. Default: that of `POUCHBRIDGE_COUCHDB_URL`.\n\n" +
 	"A system database, such as `_users`, must be named in full. Members with other names, tokens given twice and the like\n" +
-	"keep the program from starting, and it says where they are.\n"
+	"keep the program from starting, and it says where they are.\n\n" +
+	"The file is looked at every two seconds and taken once two looks find the same new content, and at once on SIGHUP. If it is\n" +
+	"not usable then, every fault is logged and the tokens stay as they were. Sessions of a token that is gone or whose entry\n" +
+	"changed are ended; their clients may ask again.\n\n" +
+	"## Ending grants\n\n" +
+	"`DELETE /grants?subject=…&database=…&token_id=…` at `POUCHBRIDGE_ADMIN_LISTEN` ends the sessions that every parameter given\n" +
+	"fits, and answers how many there were: `{\"revoked\":2}`. The database is the one in CouchDB. A client whose session is ended\n" +
+	"may ask again: take away first what lets the policy grant it.\n"
 
 // defaults says what holds when the variable is not set.
 func (v variable) defaults() string {

@@ -12,7 +12,7 @@ import (
 )
 
 func main() {
-	if err := run(untilSignal(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
+	if err := run(untilSignal(), os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "pouchbridge:", err)
 		os.Exit(1)
 	}
@@ -36,7 +36,13 @@ func untilSignal() context.Context {
 // command is one thing that the program does.
 type command struct {
 	name, help string
-	run        func(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error
+	run        func(ctx context.Context, getenv func(string) string, std stdio) error
+}
+
+// stdio is what a command reads and writes.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
 }
 
 // commands are all commands; the first is the default.
@@ -45,23 +51,25 @@ func commands() []command {
 		{"serve", "bridge websockets to the CouchDB of COUCHDB_URL; the default", serve},
 		{"dev", "serve with a CouchDB of its own, for anyone on this machine", dev},
 		{"healthcheck", "ask a running bridge of the same configuration whether it serves", healthcheck},
-		{"version", "print what this binary was built from", func(_ context.Context, _ func(string) string, stdout, _ io.Writer) error {
-			return printVersion(stdout)
+		{"token", "print a new random token for the policy static", printToken},
+		{"hash", "print the entry of the token on standard input, for the file of the policy static", printHash},
+		{"version", "print what this binary was built from", func(_ context.Context, _ func(string) string, std stdio) error {
+			return printVersion(std.out)
 		}},
-		{"help", "print this text; also -h, --help", func(_ context.Context, _ func(string) string, stdout, _ io.Writer) error {
-			return printHelp(stdout)
+		{"help", "print this text; also -h, --help", func(_ context.Context, _ func(string) string, std stdio) error {
+			return printHelp(std.out)
 		}},
 	}
 }
 
 // run is the program: everything it reads and writes is a parameter. It returns when the command is done or, for serve
 // and dev, when ctx has ended and everything was shut down.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
 	c, err := parseArgs(args)
 	if err != nil {
 		return err
 	}
-	return c.run(ctx, getenv, stdout, stderr)
+	return c.run(ctx, getenv, stdio{stdin, stdout, stderr})
 }
 
 // parseArgs finds the one command that args may name.

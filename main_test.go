@@ -57,7 +57,7 @@ func start(t *testing.T, command string, variables map[string]string) *program {
 	ctx, cancel := context.WithCancel(t.Context())
 	p := &program{log: newLogBuffer(), cancel: cancel, ended: make(chan error, 1)}
 	go func() {
-		p.ended <- run(ctx, []string{command}, environment(variables), io.Discard, p.log)
+		p.ended <- run(ctx, []string{command}, environment(variables), nil, io.Discard, p.log)
 		p.log.close()
 	}()
 	t.Cleanup(func() {

@@ -5,9 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,14 +20,13 @@ import (
 )
 
 // serve is the command serve.
-func serve(ctx context.Context, getenv func(string) string, _, stderr io.Writer) error {
-	s, err := configure(getenv, "serve")
+func serve(ctx context.Context, getenv func(string) string, std stdio) error {
+	s, err := configure(getenv, "serve", std.err)
 	if err != nil {
 		return err
 	}
-	defer s.upstream.Close()
-	log := newLogger(s.Config, stderr)
-	svc, err := s.listen(ctx, log)
+	defer s.close()
+	svc, err := s.listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,7 +37,6 @@ func serve(ctx context.Context, getenv func(string) string, _, stderr io.Writer)
 // service is the bridge on its listeners.
 type service struct {
 	settings
-	log      zerolog.Logger
 	bridge   *bridge.Server
 	draining atomic.Bool // set once, when shutting down begins
 
@@ -48,9 +46,9 @@ type service struct {
 }
 
 // listen makes the bridge and opens its listeners. What connects from then on waits for run.
-func (s settings) listen(ctx context.Context, log zerolog.Logger) (*service, error) {
+func (s settings) listen(ctx context.Context) (*service, error) {
 	registry := prometheus.NewRegistry()
-	svc := &service{settings: s, log: log}
+	svc := &service{settings: s}
 	svc.bridge = bridge.NewServer(s.policy, s.upstream, bridge.Options{
 		AllowedOrigins:     s.AllowedOrigins,
 		MaxConnections:     s.MaxConnections,
@@ -60,23 +58,28 @@ func (s settings) listen(ctx context.Context, log zerolog.Logger) (*service, err
 		PolicyTimeout:      s.PolicyTimeout,
 		PingInterval:       s.PingInterval,
 		WriteTimeout:       s.WriteTimeout,
-		Logger:             log,
+		UpstreamPatience:   s.UpstreamPatience,
+		TrustedProxies:     s.proxies,
+		PolicyHeaders:      s.headers,
+		ProxySecret:        s.proxySecret,
+		Upstreams:          s.upstreams,
+		Logger:             s.log,
 		Registerer:         registry,
 	})
 	base, end := context.WithCancel(context.WithoutCancel(ctx)) // requests outlive the signal
 	svc.end = end
 	var handler http.Handler = svc.bridge
-	if s.Policy == "open" {
+	if slices.Contains(s.Policy, "open") {
 		handler = loopbackOnly(handler)
 	}
-	svc.clients = newHTTPServer(base, handler, log)
+	svc.clients = newHTTPServer(base, handler, s.log)
 	if s.certificate != nil {
 		svc.clients.TLSConfig = &tls.Config{Certificates: []tls.Certificate{*s.certificate}}
 	}
 	var err, adminErr error
 	svc.clientsListener, err = listenOn("LISTEN", s.Listen)
 	if s.AdminListen != "" {
-		svc.admin = newHTTPServer(base, svc.adminHandler(registry), log)
+		svc.admin = newHTTPServer(base, svc.adminHandler(registry), s.log)
 		svc.adminListener, adminErr = listenOn("ADMIN_LISTEN", s.AdminListen)
 	}
 	if err = errors.Join(err, adminErr); err != nil {
@@ -106,7 +109,7 @@ func (s *service) closeListeners() {
 
 // listening begins the log line that says where the service is found.
 func (s *service) listening() *zerolog.Event {
-	e := s.log.Info().Str("url", s.url()).Str("policy", s.Policy).Stringer("couchdb", s.upstream)
+	e := s.log.Info().Str("url", s.url()).Str("policy", strings.Join(s.Policy, ",")).Stringer("couchdb", s.upstream)
 	if s.admin != nil {
 		e.Str("admin_url", "http://"+reachable(s.adminListener.Addr()))
 	}
@@ -142,6 +145,12 @@ func (s *service) run(ctx context.Context) error {
 		s.tryUpstream(ctx)
 		return nil
 	})
+	if s.static != nil {
+		g.Go(func() error {
+			s.followStatic(ctx)
+			return nil
+		})
+	}
 	g.Go(func() error {
 		<-ctx.Done()
 		return s.shutDown()

@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/rs/zerolog"
 )
 
 // couchDB is a server that says it is up, or, once down is set, that it is not.
@@ -211,7 +210,7 @@ func TestDrainTimeout(t *testing.T) {
 
 func TestReadyWhileDraining(t *testing.T) {
 	t.Parallel()
-	svc := &service{log: zerolog.Nop()}
+	svc := &service{}
 	svc.draining.Store(true)
 	w := httptest.NewRecorder()
 	svc.ready(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
@@ -235,7 +234,7 @@ func TestServeAddressesTaken(t *testing.T) {
 	} {
 		set["POLICY"], set["COUCHDB_URL"] = "open", "http://127.0.0.1:1"
 		var log strings.Builder
-		err := run(t.Context(), nil, environment(set), io.Discard, &log)
+		err := run(t.Context(), nil, environment(set), nil, io.Discard, &log)
 		want := "POUCHBRIDGE_ADMIN_LISTEN: listen tcp " + address + ": bind: address already in use"
 		if name == "both" {
 			want = "POUCHBRIDGE_LISTEN: listen tcp " + address + ": bind: address already in use\n" + want
@@ -268,7 +267,7 @@ func TestServeTLS(t *testing.T) {
 		t.Errorf("TLS is %+v", response.TLS)
 	}
 	var out strings.Builder
-	if err := run(t.Context(), []string{"healthcheck"}, environment(set), &out, &out); err != nil || out.String() != "ok\n" {
+	if err := run(t.Context(), []string{"healthcheck"}, environment(set), nil, &out, &out); err != nil || out.String() != "ok\n" {
 		t.Errorf("healthcheck: %v, %q", err, out.String())
 	}
 }
@@ -312,7 +311,7 @@ func TestReachable(t *testing.T) {
 func TestHealthcheck(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	err := run(t.Context(), []string{"healthcheck"}, environment(map[string]string{"ADMIN_LISTEN": ":" + closedPort(t)}), &out, &out)
+	err := run(t.Context(), []string{"healthcheck"}, environment(map[string]string{"ADMIN_LISTEN": ":" + closedPort(t)}), nil, &out, &out)
 	if err == nil || !strings.HasPrefix(err.Error(), "not healthy: ") || out.Len() > 0 {
 		t.Errorf("healthcheck of nothing: %v, %q", err, out.String())
 	}

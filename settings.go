@@ -2,15 +2,17 @@ package main
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/rs/zerolog"
 
 	"pouchbridge/auth"
 	"pouchbridge/couch"
@@ -19,15 +21,23 @@ import (
 // settings are a configuration that was checked, and what was made of it.
 type settings struct {
 	Config
+	log         zerolog.Logger
 	policy      auth.Policy
-	certificate *tls.Certificate // nil: no TLS
-	upstream    *couch.Client    // nil in dev, until its CouchDB listens
+	static      *auth.StaticFile         // the policy static; nil: not chosen
+	certificate *tls.Certificate         // nil: no TLS
+	upstream    *couch.Client            // nil in dev, until its CouchDB listens
+	upstreams   map[string]*couch.Client // by the name that grants use
+	proxies     []netip.Prefix
+	headers     []string
+	proxySecret string
+	closers     []func() error // of policies
 }
 
-// configure reads the configuration for serve or dev. The error has every fault there is.
-func configure(getenv func(string) string, command string) (settings, error) {
+// configure reads the configuration for serve or dev, which log to stderr. The error has every fault there is; without one,
+// close ends what was made.
+func configure(getenv func(string) string, command string, stderr io.Writer) (*settings, error) {
 	c, f := loadConfig(getenv, command)
-	s := settings{Config: c}
+	s := &settings{Config: c, log: newLogger(c, stderr)}
 	checkAddress("LISTEN", c.Listen, &f)
 	if c.AdminListen != "" {
 		checkAddress("ADMIN_LISTEN", c.AdminListen, &f)
@@ -35,14 +45,38 @@ func configure(getenv func(string) string, command string) (settings, error) {
 	s.checkLoopback(command, &f)
 	s.checkOrigins(&f)
 	s.loadCertificate(&f)
-	s.makePolicy(&f)
+	s.readProxies(&f)
+	s.readHeaders(&f)
 	if command == "dev" {
 		s.refuseUpstream(&f)
 		s.AllowedOrigins = append(s.AllowedOrigins, loopbackOrigins()...)
 	} else {
 		s.makeUpstream(&f)
 	}
-	return s, f.err()
+	s.makeUpstreams(&f)
+	s.proxySecret = secret("PROXY_SECRET", c.ProxySecret, c.ProxySecretFile, &f)
+	s.refuseUnused(getenv, &f)
+	s.makePolicy(&f)
+	if err := f.err(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// close ends what configure made. A policy that cannot end as it should is logged: nobody can do anything about it.
+func (s *settings) close() {
+	for _, end := range s.closers {
+		if err := end(); err != nil {
+			s.log.Warn().Err(err).Msg("closing the policy")
+		}
+	}
+	for _, c := range s.upstreams {
+		c.Close()
+	}
+	if s.upstream != nil {
+		s.upstream.Close()
+	}
 }
 
 func checkAddress(name, address string, f *faults) {
@@ -64,8 +98,8 @@ func (s *settings) checkLoopback(command string, f *faults) {
 		if isExposed(s.AdminListen) {
 			f.add("ADMIN_LISTEN", "is %q; the command dev listens on a loopback address only, like 127.0.0.1:9090", s.AdminListen)
 		}
-	case s.Policy == "open" && isExposed(s.Listen):
-		f.add("POLICY", "is open, which lets everyone read and write every database, but other machines can reach the address %q: set %sLISTEN to a loopback address like 127.0.0.1:3000, or %sPOLICY to static",
+	case slices.Contains(s.Policy, "open") && isExposed(s.Listen):
+		f.add("POLICY", "is open, which lets everyone read and write every database, but other machines can reach the address %q: set %sLISTEN to a loopback address like 127.0.0.1:3000, or %sPOLICY to another policy",
 			s.Listen, prefix, prefix)
 	}
 }
@@ -130,79 +164,26 @@ func (s *settings) loadCertificate(f *faults) {
 	s.certificate = &certificate
 }
 
-// makePolicy makes the policy that POLICY names.
-func (s *settings) makePolicy(f *faults) {
-	switch s.Policy {
-	case "":
-		f.add("POLICY", "is not set; set it to static (clients need a token of the file %sSTATIC_FILE), or to open for development on this machine (everyone may read and write every database)", prefix)
-	case "open":
-		s.policy = auth.Open{}
-	case "static":
-		s.makeStatic(f)
-	}
-}
-
-func (s *settings) makeStatic(f *faults) {
-	if s.StaticFile == "" {
-		f.add("STATIC_FILE", "is not set; the policy static needs the file of its tokens")
-		return
-	}
-	file, err := readFile(s.StaticFile)
-	if err != nil {
-		f.add("STATIC_FILE", "cannot be read: %w", err)
-		return
-	}
-	policy, err := auth.ParseStatic(file, nil)
-	if err != nil {
-		f.add("STATIC_FILE", "%s is not usable:%s", s.StaticFile, strings.ReplaceAll("\n"+err.Error(), "\n", "\n  "))
-		return
-	}
-	s.policy = policy
-}
-
-// refuseUpstream reports a CouchDB that dev would not use.
-func (s *settings) refuseUpstream(f *faults) {
-	const why = "is set, but the command dev has a CouchDB of its own; unset it, or use the command serve"
-	if s.CouchDBURL != "" {
-		f.add("COUCHDB_URL", why)
-	}
-	if s.CouchDBURLFile != "" {
-		f.add("COUCHDB_URL_FILE", why)
-	}
-}
-
-// makeUpstream makes the client of the CouchDB that is configured.
-func (s *settings) makeUpstream(f *faults) {
-	name, url := "COUCHDB_URL", s.CouchDBURL
+// secret is the value of a variable, or the content of the file that the variable of the same name with _FILE names, without
+// white space around it. Empty: neither is set, or there is a fault.
+func secret(name, value, file string, f *faults) string {
 	switch {
-	case s.CouchDBURL != "" && s.CouchDBURLFile != "":
-		f.add("COUCHDB_URL", "and %sCOUCHDB_URL_FILE are both set; set one", prefix)
-		return
-	case s.CouchDBURLFile != "":
-		b, err := readFile(s.CouchDBURLFile)
-		if err != nil {
-			f.add("COUCHDB_URL_FILE", "cannot be read: %w", err)
-			return
-		}
-		name, url = "COUCHDB_URL_FILE", strings.TrimSpace(string(b))
-	case url == "":
-		f.add("COUCHDB_URL", "is not set; set it, or %sCOUCHDB_URL_FILE, to the URL of your CouchDB, like http://user:password@127.0.0.1:5984", prefix)
-		return
+	case value != "" && file != "":
+		f.add(name, "and %s%s_FILE are both set; set one", prefix, name)
+		return ""
+	case file == "":
+		return value
 	}
-	upstream, err := s.newUpstream(url)
+	b, err := readFile(file)
 	if err != nil {
-		var problem *couch.Error
-		if errors.As(err, &problem) {
-			err = errors.New(problem.Reason)
-		}
-		f.add(name, "%w (the value is not shown, as it may contain a password)", err)
-		return
+		f.add(name+"_FILE", "cannot be read: %w", err)
+		return ""
 	}
-	s.upstream = upstream
-}
-
-func (s *settings) newUpstream(url string) (*couch.Client, error) {
-	return couch.New(url, couch.Options{UserAgent: "pouchbridge/" + version().Version, Timeout: s.CouchDBTimeout})
+	content := strings.TrimSpace(string(b))
+	if content == "" {
+		f.add(name+"_FILE", "is an empty file")
+	}
+	return content
 }
 
 // maxFile bounds the files that the configuration names.

@@ -19,6 +19,7 @@ type variable struct {
 	OneOf      []string // empty: anything
 	Min        string   // empty: anything
 	Secret     bool
+	Policy     string // the policy that the variable is for; empty: it is for all
 }
 
 // variables are all variables in the order of Config.
@@ -36,6 +37,7 @@ func variables() []variable {
 			Help:        field.Tag.Get("help"),
 			OneOf:       strings.Fields(field.Tag.Get("oneof")),
 			Min:         field.Tag.Get("min"),
+			Policy:      field.Tag.Get("policy"),
 			Secret:      field.Tag.Get("secret") == "true",
 		}
 	}
@@ -52,8 +54,10 @@ func (v variable) kind() string {
 
 // check holds a value against oneof and min.
 func (v variable) check(value reflect.Value, f *faults) {
-	if len(v.OneOf) > 0 && value.String() != "" && !slices.Contains(v.OneOf, value.String()) {
-		f.add(v.OwnKey, "is %s; it must be %s", v.show(value.String()), alternatives(v.OneOf))
+	for _, text := range v.texts(value) {
+		if len(v.OneOf) > 0 && text != "" && !slices.Contains(v.OneOf, text) {
+			f.add(v.OwnKey, "is %s; it must be %s", v.show(text), alternatives(v.OneOf))
+		}
 	}
 	if v.Min == "" {
 		return
@@ -65,6 +69,18 @@ func (v variable) check(value reflect.Value, f *faults) {
 	} else if least, _ := strconv.ParseInt(v.Min, 10, 64); value.Int() < least {
 		f.add(v.OwnKey, "is %d; it must be at least %s", value.Int(), v.Min)
 	}
+}
+
+// texts are the texts of a value: one, or those of a list, from which white space around them is taken.
+func (v variable) texts(value reflect.Value) []string {
+	list, ok := value.Interface().([]string)
+	if !ok {
+		return []string{value.String()}
+	}
+	for i, text := range list {
+		list[i] = strings.TrimSpace(text)
+	}
+	return list
 }
 
 // show quotes a value unless it is secret.
