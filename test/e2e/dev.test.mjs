@@ -14,7 +14,7 @@ describe('pouchbridge dev', () => {
   after(() => program.stop());
 
   for (const version of versions) {
-    it(`syncs PouchDB ${version} both ways, without credentials`, { timeout: 60_000 }, async () => {
+    it(`syncs PouchDB ${version} both ways, without credentials`, { timeout: 180_000 }, async () => {
       const client = new Client(version);
       const database = await new CouchDB(program.couchdbURL).createDatabase(`e2e-${version.replaceAll('.', '-')}`);
       const [replica, session] = [new Replica(client), new Session(client, program.url)];

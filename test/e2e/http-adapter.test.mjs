@@ -13,7 +13,7 @@ describe('the HTTP adapter of PouchDB 9.0.0', { concurrency: 4 }, () => {
   after(() => stage.close());
 
   function direct(name, run) {
-    it(name, { timeout: 60_000 }, async () => {
+    it(name, { timeout: 180_000 }, async () => {
       const world = new World(stage, client);
       const endings = [];
       try {

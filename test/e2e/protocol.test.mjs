@@ -16,7 +16,7 @@ describe('a client that speaks the protocol line by line', { concurrency: 4 }, (
 
   /** A test with two connections of its own, and a real client beside them that must not notice anything. */
   function raw(name, run) {
-    it(name, { timeout: 60_000 }, async () => {
+    it(name, { timeout: 180_000 }, async () => {
       const world = new World(stage, client);
       const connections = [];
       try {
@@ -96,7 +96,10 @@ describe('a client that speaks the protocol line by line', { concurrency: 4 }, (
       await database.write({ _id: 'doc' });
       const [wrong, right] = [await connect(), await connect()];
       const channel = await right.open(database.name, credentials('writer'));
-      for (const line of lines(unique())) Buffer.isBuffer(line) ? wrong.send(line) : wrong.line(line);
+      for (const line of lines(unique())) {
+        if (Buffer.isBuffer(line)) wrong.send(line);
+        else wrong.line(line);
+      }
       await answers(channel, 'doc');
       // The bridge has dealt with the lines when it goes on or has closed the connection with a reason.
       if (await goesOn(wrong, database)) return;

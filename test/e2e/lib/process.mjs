@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import os from 'node:os';
 import readline from 'node:readline';
 import { inTime } from './wait.mjs';
 
@@ -38,7 +39,7 @@ export class Program {
   constructor(command, settings) {
     this.#command = command;
     this.#child = spawn(binary(), [command], {
-      env: { PATH: process.env.PATH, HOME: process.env.HOME, TMPDIR: process.env.TMPDIR ?? '/tmp', ...settings },
+      env: { PATH: process.env.PATH, HOME: process.env.HOME, TMPDIR: os.tmpdir(), ...settings },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     running.add(this.#child);

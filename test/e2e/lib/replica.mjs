@@ -8,10 +8,12 @@ export class Replica {
     this.label = `replica of PouchDB ${client.version}`;
   }
 
-  /** Writes new revisions. @returns {Promise<string[]>} */
+  /** Writes new revisions. Fails with PouchDB's status of the first that is refused. @returns {Promise<string[]>} */
   async write(...docs) {
     const rows = await this.db.bulkDocs(docs);
-    for (const row of rows) if (!row.ok) throw new Error(`${this.label} refused ${row.id}: ${row.message}`);
+    for (const { ok, id, message, status } of rows) {
+      if (!ok) throw Object.assign(new Error(`${this.label} refused ${id}: ${message}`), { status });
+    }
     return rows.map((row) => row.rev);
   }
 

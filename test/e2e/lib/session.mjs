@@ -40,6 +40,15 @@ export class Session {
     ));
   }
 
+  /** Ends it. Fails if a sync emitted an error that nobody waited for. */
+  async close() {
+    try {
+      this.syncs.forEach((sync) => sync.check());
+    } finally {
+      await this.end();
+    }
+  }
+
   /** Ends it for good, and waits for the websocket to be closed. */
   async end() {
     const closed = this.connected && event(this.emitter, 'disconnect', `the client to disconnect from ${this.address}`);

@@ -5,7 +5,7 @@ import { scenarios } from '../scenarios/index.mjs';
 import { Client } from './clients.mjs';
 import { Stage, World } from './world.mjs';
 
-const TIMEOUT = 120_000; // ms for one scenario; what it waits for has deadlines of its own
+const TIMEOUT = 180_000; // ms for one scenario; what it waits for has deadlines of its own
 const AT_A_TIME = 4;
 
 /**

@@ -70,7 +70,6 @@ export class World {
   /** A client that is not connected yet. */
   session(url = this.bridge.url) {
     const session = new Session(this.client, url);
-    this.#finally(() => session.end());
     this.#sessions.push(session);
     return session;
   }
@@ -101,15 +100,15 @@ export class World {
     });
   }
 
-  /** Runs when the scenario is over, the last one first. */
+  /** Runs when the scenario is over and its clients are ended, the last one first. */
   #finally(ending) {
     this.#endings.push(ending);
   }
 
-  /** Takes everything away. Fails if a sync had an error that the scenario did not wait for. */
+  /** Takes everything away, the clients first. Fails if a sync had an error that the scenario did not wait for. */
   async close() {
     const failures = [];
-    const sessions = this.#sessions.map((session) => async () => session.syncs.forEach((sync) => sync.check()));
+    const sessions = this.#sessions.map((session) => () => session.close());
     for (const ending of [...sessions, ...this.#endings.reverse()]) {
       await ending().catch((err) => failures.push(err));
     }

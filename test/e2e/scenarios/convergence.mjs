@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { credentials } from '../lib/bridge.mjs';
 import { TCPProxy } from '../lib/proxy.mjs';
+import { grown } from './documents.mjs';
 
 const ROUNDS = 6;
 const REPLICAS = 3;
@@ -16,6 +17,7 @@ export default [{
     try {
       const database = await world.database();
       const replicas = Array.from({ length: REPLICAS }, () => world.replica());
+      for (const side of [database, ...replicas]) await side.graft(grown('everyones', 'a'));
       for (const replica of replicas) {
         const session = world.session(proxy.url);
         session.sync(replica, database.name, credentials('writer'));
@@ -57,18 +59,17 @@ export default [{
 /** Each replica gets new documents, and an edit of one that all of them may be editing: a conflict. */
 async function write(round, replicas, written, history) {
   for (const [i, replica] of replicas.entries()) {
-    const ids = Array.from({ length: 1 + randomInt(40) }, (_, n) => `replica${i}-round${round}-${n}`);
+    const ids = Array.from({ length: 1 + randomInt(20) }, (_, n) => `replica${i}-round${round}-${n}`);
     history.push(`${ids.length} in replica ${i}`);
     await replica.write(...ids.map((_id) => ({ _id, round })));
     written.push(...ids);
-    await replica.db.get('everyones').catch(() => ({ _id: 'everyones' }))
-      .then((doc) => replica.db.put({ ...doc, by: i, round }))
+    await replica.edit('everyones', { by: i, round })
       .catch((err) => { if (err.status !== 409) throw err; }); // a replication was quicker
   }
 }
 
 async function upstreamWrite(round, database, written, history) {
-  const ids = Array.from({ length: 1 + randomInt(40) }, (_, n) => `upstream-round${round}-${n}`);
+  const ids = Array.from({ length: 1 + randomInt(20) }, (_, n) => `upstream-round${round}-${n}`);
   history.push(`${ids.length} upstream`);
   await database.write(...ids.map((_id) => ({ _id, round })));
   written.push(...ids);
