@@ -30,7 +30,7 @@ func dev(ctx context.Context, getenv func(string) string, std stdio) error {
 
 // serveStore serves the store's HTTP on a listener of its own, and the bridge in front of it. Nothing of it is left when
 // it returns.
-func (s settings) serveStore(ctx context.Context, store http.Handler, stderr io.Writer) error {
+func (s *settings) serveStore(ctx context.Context, store http.Handler, stderr io.Writer) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listening for the CouchDB of the command dev: %w", err)

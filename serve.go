@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,9 +39,10 @@ func serve(ctx context.Context, getenv func(string) string, std stdio) error {
 
 // service is the bridge on its listeners.
 type service struct {
-	settings
+	*settings
 	bridge   *bridge.Server
-	draining atomic.Bool // set once, when shutting down begins
+	hangup   chan os.Signal // SIGHUP, if there is something to read again
+	draining atomic.Bool    // set once, when shutting down begins
 
 	clients, admin                 *http.Server // admin is nil if there is no listener for it
 	clientsListener, adminListener net.Listener
@@ -46,9 +50,9 @@ type service struct {
 }
 
 // listen makes the bridge and opens its listeners. What connects from then on waits for run.
-func (s settings) listen(ctx context.Context) (*service, error) {
+func (s *settings) listen(ctx context.Context) (*service, error) {
 	registry := prometheus.NewRegistry()
-	svc := &service{settings: s}
+	svc := &service{settings: s, hangup: make(chan os.Signal, 1)}
 	svc.bridge = bridge.NewServer(s.policy, s.upstream, bridge.Options{
 		AllowedOrigins:     s.AllowedOrigins,
 		MaxConnections:     s.MaxConnections,
@@ -86,6 +90,9 @@ func (s settings) listen(ctx context.Context) (*service, error) {
 		svc.closeListeners()
 		end()
 		return nil, err
+	}
+	if s.static != nil {
+		signal.Notify(svc.hangup, syscall.SIGHUP) // before anybody can know that we are here, as it ends a process otherwise
 	}
 	return svc, nil
 }

@@ -15,11 +15,14 @@ import (
 	"github.com/coder/websocket"
 )
 
-// child runs dev in a process of its own, and waits until it listens.
-func child(t *testing.T) (process *exec.Cmd, log *logBuffer) {
+// child runs dev in a process of its own, with further variables like "POLICY=open".
+func child(t *testing.T, variables ...string) (process *exec.Cmd, log *logBuffer) {
 	t.Helper()
 	process = exec.Command(os.Args[0], "dev")
 	process.Env = append(os.Environ(), asChild+"=1", prefix+"LISTEN=127.0.0.1:0")
+	for _, v := range variables {
+		process.Env = append(process.Env, prefix+v)
+	}
 	log = newLogBuffer()
 	process.Stderr = log
 	if err := process.Start(); err != nil {
@@ -55,6 +58,23 @@ func TestSignal(t *testing.T) {
 			}
 			log.wait(t, "shut down")
 		})
+	}
+}
+
+// SIGHUP has the file of the policy static read at once, changed or not.
+func TestHangup(t *testing.T) {
+	t.Parallel()
+	process, log := child(t, "POLICY=static", "STATIC_FILE="+file(t, twoTokens))
+	log.wait(t, "listening")
+	if err := process.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	log.wait(t, "the file of the policy static was read again")
+	if err := process.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Wait(); err != nil {
+		t.Errorf("%v; log:\n%s", err, log)
 	}
 }
 

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"os/signal"
-	"syscall"
 	"time"
 
 	"pouchbridge/auth"
@@ -17,16 +15,14 @@ const staticInterval = 2 * time.Second
 
 // followStatic has the policy static follow its file until ctx ends.
 func (s *service) followStatic(ctx context.Context) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+	defer signal.Stop(s.hangup)
 	ticker := time.NewTicker(staticInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangup:
+		case <-s.hangup:
 			s.staticTaken(s.static.Reload())
 		case <-ticker.C:
 			s.staticTaken(s.static.Look())
