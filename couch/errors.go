@@ -62,6 +62,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// HTTPStatus is Status, for those who do not import this package.
+func (e *Error) HTTPStatus() int { return e.Status }
+
 // Transient reports whether the same call may well succeed later: there was no answer, it was cut, it fell silent, or its
 // status is 408, 429, 500, 502, 503 or 504. What the caller cancelled is not transient.
 func (e *Error) Transient() bool {

@@ -223,8 +223,8 @@ func isCookieByte(b byte) bool {
 	return '!' <= b && b <= '~' && strings.IndexByte(`",;\`, b) < 0
 }
 
-// proxyTransport adds the headers of proxy authentication. Kivik's own option signs with SHA-1, and computes the signature at
-// the first request without a lock.
+// proxyTransport adds the headers of proxy authentication. Kivik's own option signs with SHA-1, computes the signature at
+// the first request without a lock, and sends roles even if there are none.
 type proxyTransport struct {
 	transport http.RoundTripper
 	header    http.Header
@@ -233,7 +233,9 @@ type proxyTransport struct {
 func newProxyTransport(t http.RoundTripper, id Identity) *proxyTransport {
 	h := http.Header{}
 	h.Set("X-Auth-CouchDB-UserName", id.name)
-	h.Set("X-Auth-CouchDB-Roles", strings.Join(id.roles, ","))
+	if len(id.roles) > 0 { // CouchDB makes an empty header one role without a name
+		h.Set("X-Auth-CouchDB-Roles", strings.Join(id.roles, ","))
+	}
 	if key := id.secret(); key != "" {
 		mac := hmac.New(sha256.New, []byte(key))
 		mac.Write([]byte(id.name))

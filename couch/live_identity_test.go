@@ -129,20 +129,20 @@ func TestLiveUnknown(t *testing.T) {
 	admin := securedClient(t)
 	forged := base64.RawURLEncoding.EncodeToString([]byte("admin:7FFFFFFF:0123456789abcdef0123456789abcdef"))
 	for _, test := range []struct {
-		id     couch.Identity
-		status int
+		id       couch.Identity
+		statuses []int
 	}{
-		{couch.SessionCookie(forged), 401},
-		{couch.SessionCookie("x"), 400},
-		{couch.Basic("couch-test-nobody", "p"), 401},
-		{couch.Bearer("a.b.c"), 401},
-		{couch.ProxyUser("couch-test-nobody", []string{"_admin"}, "guess"), 401},
+		{couch.SessionCookie(forged), []int{401}},
+		{couch.SessionCookie("x"), []int{400}},
+		{couch.Basic("couch-test-nobody", "p"), []int{401}},
+		{couch.Bearer("a.b.c"), []int{400, 401}}, // with and without JWT authentication
+		{couch.ProxyUser("couch-test-nobody", []string{"_admin"}, "guess"), []int{401}},
 	} {
 		c, err := admin.As(test.id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if next, err := c.Renew(t.Context()); status(err) != test.status || next != 0 {
+		if next, err := c.Renew(t.Context()); !slices.Contains(test.statuses, status(err)) || next != 0 {
 			t.Errorf("%s: %v, %v", test.id, next, err)
 		}
 	}
