@@ -28,10 +28,39 @@ type Config struct {
 	ProxySecret      string        `env:"PROXY_SECRET" secret:"true" help:"The secret of CouchDB's section chttpd_auth, for policies that have CouchDB see a user by proxy authentication; set proxy_use_secret = true there, and let nobody but the bridge reach that CouchDB without."`
 	ProxySecretFile  string        `env:"PROXY_SECRET_FILE" help:"A file that contains this secret."`
 
-	Policy         []string      `env:"POLICY" dev:"open" oneof:"static open" help:"Who may open which database: one policy, or several with commas between them, of which the first that knows the client's kind of credentials decides. static: whoever has a token of STATIC_FILE, what the file says. open: everyone every database, alone and on a loopback address only. docs/POLICIES.md shows each."`
+	Policy         []string      `env:"POLICY" envDefault:"couchdb" dev:"open" oneof:"couchdb jwt static open" help:"Who may open which database: one policy, or several with commas between them, of which the first that knows the client's kind of credentials decides. couchdb: the users of CouchDB, what it lets them do. jwt: whoever has a JSON Web Token, what its claims say. static: whoever has a token of STATIC_FILE, what the file says. open: everyone every database, alone and on a loopback address only. docs/POLICIES.md shows each."`
 	PolicyTimeout  time.Duration `env:"POLICY_TIMEOUT" envDefault:"5s" min:"1ms" help:"A request that the policy has not answered by then is refused."`
 	PolicyHeaders  []string      `env:"POLICY_HEADERS" help:"Headers of the websocket upgrade that policies are told of, by name, comma-separated. Cookies they are told of always."`
 	TrustedProxies []string      `env:"TRUSTED_PROXIES" help:"Proxies in front of the bridge whose X-Forwarded-For is believed, so that policies and logs have the client's own address: comma-separated addresses or networks, like 10.0.0.0/8,fd00::1."`
+
+	CouchDBUpstream        string        `env:"COUCHDB_UPSTREAM" policy:"couchdb" help:"Which of UPSTREAMS has the users and the databases. Default: that of COUCHDB_URL."`
+	CouchDBNameAttempts    int           `env:"COUCHDB_NAME_ATTEMPTS" policy:"couchdb" envDefault:"5" min:"1" help:"Wrong passwords forgiven for one user name in a row."`
+	CouchDBNameInterval    time.Duration `env:"COUCHDB_NAME_INTERVAL" policy:"couchdb" envDefault:"1m" min:"1ms" help:"Time until one more is forgiven."`
+	CouchDBAddressAttempts int           `env:"COUCHDB_ADDRESS_ATTEMPTS" policy:"couchdb" envDefault:"30" min:"1" help:"Wrong credentials forgiven to one client address in a row. Behind a proxy set TRUSTED_PROXIES, or all clients have one address."`
+	CouchDBAddressInterval time.Duration `env:"COUCHDB_ADDRESS_INTERVAL" policy:"couchdb" envDefault:"5s" min:"1ms" help:"Time until one more is forgiven."`
+
+	JWTKey            string        `env:"JWT_KEY" policy:"jwt" secret:"true" help:"Public keys of the issuer: PEM blocks or a JSON Web Key Set. The policy needs this, JWT_SECRET or JWT_JWKS_URL."`
+	JWTKeyFile        string        `env:"JWT_KEY_FILE" policy:"jwt" help:"A file that contains them."`
+	JWTSecret         string        `env:"JWT_SECRET" policy:"jwt" secret:"true" help:"The key of HS256, HS384 and HS512, at least 32 bytes."`
+	JWTSecretFile     string        `env:"JWT_SECRET_FILE" policy:"jwt" help:"A file that contains it; a newline at the end does not count."`
+	JWTJWKSURL        string        `env:"JWT_JWKS_URL" policy:"jwt" help:"Where the issuer publishes its JSON Web Key Set. It is fetched at the start and again when it is time; through an outage the old keys stay."`
+	JWTJWKSInterval   time.Duration `env:"JWT_JWKS_INTERVAL" policy:"jwt" envDefault:"15m" min:"1m" help:"Time between fetches; a token with an unknown key has one made earlier."`
+	JWTJWKSOverHTTP   bool          `env:"JWT_JWKS_OVER_HTTP" policy:"jwt" envDefault:"false" help:"true: JWT_JWKS_URL may be http on other machines. Whoever is on the way can then make tokens."`
+	JWTAlgorithms     []string      `env:"JWT_ALGORITHMS" policy:"jwt" help:"Algorithms that tokens may use, comma-separated, of HS256, RS256, PS256, ES256 and their like with 384 and 512, and EdDSA. A key is only used with those of its type. Default: all."`
+	JWTIssuer         string        `env:"JWT_ISSUER" policy:"jwt" help:"What the claim iss must be. Default: anything. Set it."`
+	JWTAudience       []string      `env:"JWT_AUDIENCE" policy:"jwt" help:"Names of which the claim aud must have one, comma-separated. Default: tokens with an aud are refused."`
+	JWTLeeway         time.Duration `env:"JWT_LEEWAY" policy:"jwt" envDefault:"30s" min:"0s" help:"How far nbf and iat may lie in the future, for clocks that differ. At most 5m."`
+	JWTDatabase       string        `env:"JWT_DATABASE" policy:"jwt" help:"The database in CouchDB, a template: userdb-{hex sub}, {claim tenant}/{name}; {name} is the name asked for. The policy needs this or JWT_DATABASES_CLAIM."`
+	JWTNames          string        `env:"JWT_NAMES" policy:"jwt" help:"A pattern of the names that may be asked for, like todos or todos-*. Default: any."`
+	JWTDatabasesClaim string        `env:"JWT_DATABASES_CLAIM" policy:"jwt" help:"The claim that lists what may be opened: patterns, and objects with match, database, access, design_docs, create and upstream."`
+	JWTAccessClaim    string        `env:"JWT_ACCESS_CLAIM" policy:"jwt" help:"The claim that has read-write, read-only or write-only for the database of JWT_DATABASE."`
+	JWTAccess         string        `env:"JWT_ACCESS" policy:"jwt" oneof:"read-write read-only write-only" help:"The access where the token has none. Default: read-write; with JWT_ACCESS_CLAIM: none."`
+	JWTUpstream       string        `env:"JWT_UPSTREAM" policy:"jwt" help:"Which of UPSTREAMS has the databases. Default: that of COUCHDB_URL."`
+	JWTDesignDocs     bool          `env:"JWT_DESIGN_DOCS" policy:"jwt" envDefault:"false" help:"true: design documents may be pushed, which are code that CouchDB runs."`
+	JWTCreate         bool          `env:"JWT_CREATE" policy:"jwt" envDefault:"false" help:"true: a database that is missing is created; the account of the server's URL must be a server administrator for that."`
+	JWTSecurity       string        `env:"JWT_SECURITY" policy:"jwt" help:"The _security of databases that are created: per-user (the user of sub alone), or a JSON object with {claim C} and {hex C} in its strings. Default: CouchDB's, which is admins only."`
+	JWTIdentity       string        `env:"JWT_IDENTITY" policy:"jwt" envDefault:"service" oneof:"service bearer proxy" help:"Whom CouchDB sees. service: the account of the server's URL. bearer: the token itself, for CouchDB's own JWT authentication. proxy: the user of sub, by proxy authentication."`
+	JWTRolesClaim     string        `env:"JWT_ROLES_CLAIM" policy:"jwt" help:"The claim with the roles of a proxy user, an array. Default: no roles."`
 
 	StaticFile string `env:"STATIC_FILE" policy:"static" help:"The tokens, a YAML or JSON file. It is read again when it changes, and at once on SIGHUP; one with faults leaves the tokens as they were. Sessions of a token that is gone, or opens something else now, are ended."`
 

@@ -43,7 +43,6 @@ func TestConfigurationFaults(t *testing.T) {
 	}{
 		{"nothing set", "serve", map[string]string{"LISTEN": "", "COUCHDB_URL": "", "POLICY": ""}, []string{
 			`POUCHBRIDGE_COUCHDB_URL is not set; set it, or POUCHBRIDGE_COUCHDB_URL_FILE, to the URL of your CouchDB, like http://user:password@127.0.0.1:5984`,
-			`POUCHBRIDGE_POLICY is not set; set it to static (clients need a token of the file POUCHBRIDGE_STATIC_FILE), or to open for development on this machine (everyone may read and write every database)`,
 		}},
 		{"open policy on every interface", "serve", map[string]string{"LISTEN": ""}, []string{
 			`POUCHBRIDGE_POLICY is open, which lets everyone read and write every database, but other machines can reach the address ":3000": set POUCHBRIDGE_LISTEN to a loopback address like 127.0.0.1:3000, or POUCHBRIDGE_POLICY to another policy`,
@@ -51,7 +50,7 @@ func TestConfigurationFaults(t *testing.T) {
 		{"open policy on an address", "serve", map[string]string{"LISTEN": "192.168.1.7:3000"}, []string{
 			`POUCHBRIDGE_POLICY is open, which lets everyone read and write every database, but other machines can reach the address "192.168.1.7:3000": set POUCHBRIDGE_LISTEN to a loopback address like 127.0.0.1:3000, or POUCHBRIDGE_POLICY to another policy`,
 		}},
-		{"policy", "serve", map[string]string{"POLICY": "magic"}, []string{`POUCHBRIDGE_POLICY is "magic"; it must be static or open`}},
+		{"policy", "serve", map[string]string{"POLICY": "magic"}, []string{`POUCHBRIDGE_POLICY is "magic"; it must be couchdb, jwt, static or open`}},
 		{"listen without a port", "serve", map[string]string{"LISTEN": "localhost"}, []string{
 			`POUCHBRIDGE_LISTEN is "localhost"; it must be host:port, like 127.0.0.1:3000 or :3000`,
 		}},
@@ -149,8 +148,32 @@ func TestConfigurationFaults(t *testing.T) {
 			`POUCHBRIDGE_POLICY_HEADERS has "a b", which is no name of a header`,
 			`POUCHBRIDGE_POLICY_HEADERS has "", which is no name of a header`,
 		}},
+		{"policy without a name", "serve", map[string]string{"POLICY": "couchdb,"}, []string{`POUCHBRIDGE_POLICY is ""; it must be couchdb, jwt, static or open`}},
+		{"couchdb", "serve", map[string]string{"POLICY": "couchdb", "COUCHDB_UPSTREAM": "eu", "COUCHDB_NAME_ATTEMPTS": "0"}, []string{
+			`POUCHBRIDGE_COUCHDB_NAME_ATTEMPTS is 0; it must be at least 1`,
+			`POUCHBRIDGE_COUCHDB_UPSTREAM is "eu", which is none of the servers of POUCHBRIDGE_UPSTREAMS`,
+			`POUCHBRIDGE_POLICY couchdb cannot be made: attempts of a user name: 0 are forgiven in a row; must be 1 or more`,
+		}},
+		{"jwt with nothing", "serve", map[string]string{"POLICY": "jwt"}, []string{
+			`POUCHBRIDGE_JWT_KEY: there are none: set POUCHBRIDGE_JWT_KEY, POUCHBRIDGE_JWT_SECRET or POUCHBRIDGE_JWT_JWKS_URL`,
+			`POUCHBRIDGE_JWT_DATABASE: set either POUCHBRIDGE_JWT_DATABASE or POUCHBRIDGE_JWT_DATABASES_CLAIM`,
+		}},
+		{"jwt", "serve", map[string]string{"POLICY": "jwt", "JWT_KEY": "s3cr3t", "JWT_SECRET": "s3cr3t", "JWT_JWKS_URL": "http://u:s3cr3t@issuer.example",
+			"JWT_ALGORITHMS": "none, RS256", "JWT_LEEWAY": "6m", "JWT_DATABASE": "a{", "JWT_ACCESS": "all", "JWT_SECURITY": "[]", "JWT_CREATE": "perhaps", "JWT_ROLES_CLAIM": "roles", "JWT_UPSTREAM": "eu"}, []string{
+			`POUCHBRIDGE_JWT_ACCESS is "all"; it must be read-write, read-only or write-only`,
+			`POUCHBRIDGE_JWT_CREATE is "perhaps"; it must be true or false`,
+			`POUCHBRIDGE_JWT_UPSTREAM is "eu", which is none of the servers of POUCHBRIDGE_UPSTREAMS`,
+			`POUCHBRIDGE_JWT_ALGORITHMS: "none" is not known here; known: HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA`,
+			`POUCHBRIDGE_JWT_LEEWAY: is 6m0s; at most 5m0s`,
+			`POUCHBRIDGE_JWT_JWKS_URL: is http: use https, or allow http if nobody can be between the bridge and the issuer`,
+			`POUCHBRIDGE_JWT_KEY: is neither PEM (-----BEGIN PUBLIC KEY-----) nor a JSON Web Key Set`,
+			`POUCHBRIDGE_JWT_SECRET: secret has 6 bytes; it must have at least 32`,
+			`POUCHBRIDGE_JWT_DATABASE: "a{" has a { without a }`,
+			`POUCHBRIDGE_JWT_SECURITY: must be a JSON object`,
+			`POUCHBRIDGE_JWT_IDENTITY: POUCHBRIDGE_JWT_ROLES_CLAIM is for a proxy user only`,
+		}},
 		{"everything at once", "serve", map[string]string{"LISTEN": "x", "POLICY": "magic", "COUCHDB_URL": "s3cr3t", "MAX_SESSIONS": "none", "TLS_KEY_FILE": "k"}, []string{
-			`POUCHBRIDGE_POLICY is "magic"; it must be static or open`,
+			`POUCHBRIDGE_POLICY is "magic"; it must be couchdb, jwt, static or open`,
 			`POUCHBRIDGE_MAX_SESSIONS is "none"; it must be a whole number`,
 			`POUCHBRIDGE_LISTEN is "x"; it must be host:port, like 127.0.0.1:3000 or :3000`,
 			`POUCHBRIDGE_TLS_CERT_FILE is not set, but POUCHBRIDGE_TLS_KEY_FILE is; set both or none`,
@@ -194,7 +217,10 @@ func TestConfigurationDefaults(t *testing.T) {
 	defer s.close()
 	want := Config{
 		Listen: ":3000", CouchDBURLFile: s.CouchDBURLFile, CouchDBTimeout: time.Minute, Policy: []string{"static"}, StaticFile: s.StaticFile,
-		UpstreamPatience: 10 * time.Second, PolicyTimeout: 5 * time.Second, AllowedOrigins: []string{"app.example.com", "https://*.example.org", "localhost:5173"},
+		UpstreamPatience: 10 * time.Second, PolicyTimeout: 5 * time.Second,
+		CouchDBNameAttempts: 5, CouchDBNameInterval: time.Minute, CouchDBAddressAttempts: 30, CouchDBAddressInterval: 5 * time.Second,
+		JWTJWKSInterval: 15 * time.Minute, JWTLeeway: 30 * time.Second, JWTIdentity: "service",
+		AllowedOrigins: []string{"app.example.com", "https://*.example.org", "localhost:5173"},
 		MaxConnections: 10000, MaxSessions: 256, SessionConcurrency: 16, MaxMessageBytes: 64 << 20,
 		PingInterval: 25 * time.Second, WriteTimeout: 10 * time.Second, DrainTimeout: 25 * time.Second, LogLevel: "info", LogFormat: "auto",
 	}

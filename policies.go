@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -21,10 +22,6 @@ func (s *settings) refuseUnused(getenv func(string) string, f *faults) {
 
 // makePolicy makes the policy, or the chain of them, that POLICY names.
 func (s *settings) makePolicy(f *faults) {
-	if len(s.Policy) == 0 {
-		f.add("POLICY", "is not set; set it to static (clients need a token of the file %sSTATIC_FILE), or to open for development on this machine (everyone may read and write every database)", prefix)
-		return
-	}
 	if len(s.Policy) > 1 && slices.Contains(s.Policy, "open") {
 		f.add("POLICY", "has open and others; open lets everyone do everything, so that no other is ever of use: take it out")
 	}
@@ -51,10 +48,19 @@ func (s *settings) newPolicy(name string, f *faults) auth.Policy {
 	switch name {
 	case "open":
 		return auth.Open{}
+	case "couchdb":
+		return s.newCouchDB(f)
+	case "jwt":
+		return s.newJWT(f)
 	case "static":
 		return s.newStatic(f)
 	}
 	return nil // a name that is reported
+}
+
+// mayVouch tells whether a policy may name a user whom CouchDB shall see by proxy authentication.
+func (s *settings) mayVouch() bool {
+	return slices.Contains(s.Policy, "jwt") && s.JWTIdentity == "proxy"
 }
 
 func (s *settings) newStatic(f *faults) auth.Policy {
@@ -84,3 +90,16 @@ func (s *settings) newStatic(f *faults) auth.Policy {
 
 // fileError is why a file cannot be read, as opposed to what is wrong in it.
 type fileError struct{ error }
+
+// options reports the faults of a policy's options, one on each line that begins with the option's name and a colon, as those
+// of the variables.
+func (f *faults) options(err error, variables map[string]string) {
+	var names []string
+	for _, option := range slices.SortedFunc(maps.Keys(variables), func(a, b string) int { return len(b) - len(a) }) {
+		names = append(names, option, prefix+variables[option]) // an option that another begins with comes after that
+	}
+	inText := strings.NewReplacer(names...)
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		*f = append(*f, errors.New(inText.Replace(line)))
+	}
+}

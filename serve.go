@@ -143,6 +143,9 @@ func reachable(a net.Addr) string {
 // run serves until ctx ends or a listener fails, and then shuts down.
 func (s *service) run(ctx context.Context) error {
 	defer s.end()
+	if s.proxySecret == "" && s.mayVouch() {
+		s.log.Warn().Msg("the policy may name users to CouchDB by proxy authentication, which is not signed without PROXY_SECRET: whoever reaches CouchDB could do the same; set it, and proxy_use_secret = true in CouchDB's section chttpd_auth")
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return serveHTTP(s.clients, s.clientsListener) })
 	if s.admin != nil {

@@ -164,26 +164,31 @@ func (s *settings) loadCertificate(f *faults) {
 	s.certificate = &certificate
 }
 
-// secret is the value of a variable, or the content of the file that the variable of the same name with _FILE names, without
-// white space around it. Empty: neither is set, or there is a fault.
+// secret is what text is, without white space around it.
 func secret(name, value, file string, f *faults) string {
+	before := len(*f)
+	content := strings.TrimSpace(string(text(name, value, file, f)))
+	if content == "" && file != "" && len(*f) == before {
+		f.add(name+"_FILE", "is an empty file")
+	}
+	return content
+}
+
+// text is the value of a variable, or the content of the file that the variable of the same name with _FILE names. Empty:
+// neither is set, or there is a fault.
+func text(name, value, file string, f *faults) []byte {
 	switch {
 	case value != "" && file != "":
 		f.add(name, "and %s%s_FILE are both set; set one", prefix, name)
-		return ""
+		return nil
 	case file == "":
-		return value
+		return []byte(value)
 	}
 	b, err := readFile(file)
 	if err != nil {
 		f.add(name+"_FILE", "cannot be read: %w", err)
-		return ""
 	}
-	content := strings.TrimSpace(string(b))
-	if content == "" {
-		f.add(name+"_FILE", "is an empty file")
-	}
-	return content
+	return b
 }
 
 // maxFile bounds the files that the configuration names.

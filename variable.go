@@ -49,13 +49,16 @@ func (v variable) kind() string {
 	if v.Type == reflect.TypeFor[time.Duration]() {
 		return "a duration like 500ms, 25s or 1m30s"
 	}
+	if v.Type.Kind() == reflect.Bool {
+		return "true or false"
+	}
 	return "a whole number"
 }
 
 // check holds a value against oneof and min.
 func (v variable) check(value reflect.Value, f *faults) {
 	for _, text := range v.texts(value) {
-		if len(v.OneOf) > 0 && text != "" && !slices.Contains(v.OneOf, text) {
+		if len(v.OneOf) > 0 && !slices.Contains(v.OneOf, text) {
 			f.add(v.OwnKey, "is %s; it must be %s", v.show(text), alternatives(v.OneOf))
 		}
 	}
@@ -71,10 +74,10 @@ func (v variable) check(value reflect.Value, f *faults) {
 	}
 }
 
-// texts are the texts of a value: one, or those of a list, from which white space around them is taken.
+// texts are the texts of a value: one if it is set, or those of a list, from which white space around them is taken.
 func (v variable) texts(value reflect.Value) []string {
 	list, ok := value.Interface().([]string)
-	if !ok {
+	if !ok && value.String() != "" {
 		return []string{value.String()}
 	}
 	for i, text := range list {
