@@ -59,7 +59,7 @@ export default [{
 /** Each replica gets new documents, and an edit of one that all of them may be editing: a conflict. */
 async function write(round, replicas, written, history) {
   for (const [i, replica] of replicas.entries()) {
-    const ids = Array.from({ length: 1 + randomInt(20) }, (_, n) => `replica${i}-round${round}-${n}`);
+    const ids = Array.from({ length: 1 + randomInt(8) }, (_, n) => `replica${i}-round${round}-${n}`);
     history.push(`${ids.length} in replica ${i}`);
     await replica.write(...ids.map((_id) => ({ _id, round })));
     written.push(...ids);
@@ -69,7 +69,7 @@ async function write(round, replicas, written, history) {
 }
 
 async function upstreamWrite(round, database, written, history) {
-  const ids = Array.from({ length: 1 + randomInt(20) }, (_, n) => `upstream-round${round}-${n}`);
+  const ids = Array.from({ length: 1 + randomInt(8) }, (_, n) => `upstream-round${round}-${n}`);
   history.push(`${ids.length} upstream`);
   await database.write(...ids.map((_id) => ({ _id, round })));
   written.push(...ids);

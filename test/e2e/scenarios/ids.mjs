@@ -18,14 +18,13 @@ export default [
       const [database, replica] = [await world.database(), world.replica()];
       await database.write(...ids.map((id) => ({ _id: `pulled ${id}`, id })), ...ids.map((id) => ({ _id: id, id })));
       await replica.write(...ids.map((id) => ({ _id: `pushed ${id}`, id })));
-      await world.pair({ database, replica });
-      await world.same(database, replica);
+      await meet(world, database, replica);
       await editAll(replica, (id) => [id, `pulled ${id}`]);
       await editAll(database, (id) => [`pushed ${id}`]);
-      await world.same(database, replica);
+      await meet(world, database, replica);
       await removeAll(replica, (id) => id);
       await removeAll(database, (id) => `pulled ${id}`);
-      await world.same(database, replica);
+      await meet(world, database, replica);
     },
   },
   {
@@ -113,6 +112,13 @@ export default [
     },
   },
 ];
+
+/** Brings both sides together on a connection of its own: what was written before comes in batches, not one by one. */
+async function meet(world, database, replica) {
+  const { session } = await world.pair({ database, replica });
+  await world.same(database, replica);
+  await session.end();
+}
 
 /** A pair that has documents of such ids. */
 async function members(world) {
