@@ -80,7 +80,8 @@ type Config struct {
 	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" oneof:"trace debug info warn error" help:"The least level that is logged."`
 	LogFormat string `env:"LOG_FORMAT" envDefault:"auto" oneof:"auto json console" help:"json: one object on each line. console: for people. auto: console if standard error is a terminal, else json."`
 
-	DevDir string `env:"DEV_DIR" help:"Where the command dev keeps its databases. Empty: in a temporary directory that is removed at the end."`
+	DevAdmin string `env:"DEV_ADMIN" secret:"true" help:"name:password of the administrator of dev's CouchDB, to try users and permissions. Empty: everyone is administrator there."`
+	DevDir   string `env:"DEV_DIR" help:"Where the command dev keeps its databases. Empty: in a temporary directory that is removed at the end."`
 }
 
 // faults are what is wrong with a configuration, one sentence each.

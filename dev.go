@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +23,8 @@ func dev(ctx context.Context, getenv func(string) string, std stdio) error {
 		return err
 	}
 	defer s.close()
-	store, err := embedded.Open(embedded.Options{Dir: s.DevDir})
+	name, password, _ := strings.Cut(s.DevAdmin, ":")
+	store, err := embedded.Open(embedded.Options{Dir: s.DevDir, Admin: name, Password: password})
 	if err != nil {
 		return fmt.Errorf("opening the databases of the command dev: %w", err)
 	}
@@ -36,7 +39,7 @@ func (s *settings) serveStore(ctx context.Context, store http.Handler, stderr io
 		return fmt.Errorf("listening for the CouchDB of the command dev: %w", err)
 	}
 	url := "http://" + l.Addr().String()
-	if s.upstream, err = s.newUpstream(url); err != nil {
+	if s.upstream, err = s.newUpstream(asUser(url, s.DevAdmin)); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	svc, err := s.listen(ctx)
@@ -60,6 +63,15 @@ func (s *settings) serveStore(ctx context.Context, store http.Handler, stderr io
 		return errors.Join(err, closeGently(couchdb))
 	})
 	return g.Wait()
+}
+
+// asUser puts name:password into a URL; nothing for nobody.
+func asUser(rawURL, user string) string {
+	name, password, ok := strings.Cut(user, ":")
+	if !ok {
+		return rawURL
+	}
+	return strings.Replace(rawURL, "://", "://"+url.UserPassword(name, password).String()+"@", 1)
 }
 
 // closeGently gives the requests of a server a moment to end, and closes it.

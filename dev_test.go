@@ -112,3 +112,36 @@ func TestOutputFails(t *testing.T) {
 		}
 	}
 }
+
+// TestDevAdmin wants dev's CouchDB to know whom it serves.
+func TestDevAdmin(t *testing.T) {
+	t.Parallel()
+	p := start(t, "dev", map[string]string{"LISTEN": "127.0.0.1:0", "DEV_ADMIN": "root:s3cret", "LOG_LEVEL": "trace"})
+	couchdb := p.listening["couchdb_url"].(string)
+	web := client(t, nil)
+	for user, want := range map[string]int{"": http.StatusUnauthorized, "root:wrong": http.StatusUnauthorized, "root:s3cret": http.StatusOK} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, couchdb+"/_all_dbs", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name, password, ok := strings.Cut(user, ":"); ok {
+			req.SetBasicAuth(name, password)
+		}
+		resp, err := web.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("as %q: %s, want %d", user, resp.Status, want)
+		}
+	}
+	if log := p.log.String(); strings.Contains(log, "s3cret") {
+		t.Errorf("the password is in the log: %s", log)
+	}
+	var out strings.Builder
+	err := run(t.Context(), []string{"dev"}, environment(map[string]string{"LISTEN": "127.0.0.1:0", "DEV_ADMIN": "root"}), nil, &out, &out)
+	if err == nil || !strings.Contains(err.Error(), "POUCHBRIDGE_DEV_ADMIN must be name:password") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -49,6 +49,7 @@ func configure(getenv func(string) string, command string, stderr io.Writer) (*s
 	s.readHeaders(&f)
 	if command == "dev" {
 		s.refuseUpstream(&f)
+		s.checkDevAdmin(&f)
 		s.AllowedOrigins = append(s.AllowedOrigins, loopbackOrigins()...)
 	} else {
 		s.makeUpstream(&f)
@@ -101,6 +102,13 @@ func (s *settings) checkLoopback(command string, f *faults) {
 	case slices.Contains(s.Policy, "open") && isExposed(s.Listen):
 		f.add("POLICY", "is open, which lets everyone read and write every database, but other machines can reach the address %q: set %sLISTEN to a loopback address like 127.0.0.1:3000, or %sPOLICY to another policy",
 			s.Listen, prefix, prefix)
+	}
+}
+
+func (s *settings) checkDevAdmin(f *faults) {
+	name, password, _ := strings.Cut(s.DevAdmin, ":")
+	if s.DevAdmin != "" && (name == "" || password == "") {
+		f.add("DEV_ADMIN", "must be name:password")
 	}
 }
 
