@@ -170,7 +170,7 @@ func TestJWKSRate(t *testing.T) {
 			for range 8 {
 				all.Go(func() {
 					for time.Since(start) < 2*time.Minute {
-						if _, err := askJWT(t.Context(), j, signToken(t, "RS256", fmt.Sprint("made-up-", madeUp.Add(1)), i.otherRSA, claimsOf(nil)), "todos"); err == nil {
+						if _, err := askJWT(t.Context(), j, signToken(t, "EdDSA", fmt.Sprint("made-up-", madeUp.Add(1)), i.ed, claimsOf(nil)), "todos"); err == nil {
 							t.Error("granted")
 						}
 						time.Sleep(time.Second)

@@ -236,7 +236,9 @@ func TestJWTTokens(t *testing.T) {
 			{"unknown key", two, signToken(t, "RS256", "three", i.rsa, claimsOf(nil)), notValid},
 			{"key with the name of another type", two, signToken(t, "HS256", "one", publicPEM(t, i.rsa, "one"), claimsOf(nil)), notValid},
 			{"no name where two keys fit", two, signToken(t, "RS256", "", i.rsa, claimsOf(nil)), notValid},
+			{"no name where two keys fit, the last one", two, signToken(t, "RS256", "", i.otherRSA, claimsOf(nil)), notValid},
 			{"two keys without names fit", nameless, signToken(t, "RS256", "", i.rsa, claimsOf(nil)), notValid},
+			{"two keys without names fit, the last one", nameless, signToken(t, "RS256", "", i.otherRSA, claimsOf(nil)), notValid},
 			{"name for a key without one", onlyRSA, signToken(t, "RS256", "2026-01", i.rsa, claimsOf(nil)), ""},
 
 			{"expired", secret, hs(claimsOf(jwt.MapClaims{"exp": at(-time.Second)})), "token has expired"},
