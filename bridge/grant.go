@@ -19,6 +19,9 @@ const (
 	grantRevoked = "the permission was revoked"
 )
 
+// askAgain is how often, at most, the policy is asked again about one session.
+const askAgain = time.Second
+
 // tellGrace is how long a session whose grant is over waits for a call that it
 // can answer with the reason.
 const tellGrace = 5 * time.Second
@@ -67,7 +70,7 @@ func refusedByCouchDB(g auth.Grant, err error) error {
 		return &auth.Refusal{Code: auth.NotFound, Message: "there is no such database", Err: err}
 	case g.Identity.Kind == auth.ServiceAccount:
 		return &auth.Refusal{Code: auth.Unavailable, Err: err}
-	case e.Status == http.StatusUnauthorized:
+	case e.Status == http.StatusUnauthorized, e.Status == http.StatusBadRequest: // 400: a token that is none
 		return &auth.Refusal{Code: auth.Unauthorized, Message: e.Reason, Err: err}
 	case e.Status == http.StatusForbidden:
 		return &auth.Refusal{Code: auth.Forbidden, Message: e.Reason, Err: err}
@@ -193,6 +196,10 @@ func (s *session) distrusted(err error) bool {
 	}
 	defer s.asking.Store(false)
 	start := time.Now()
+	if start.Sub(s.asked) < askAgain {
+		return false
+	}
+	s.asked = start
 	again := s.request
 	again.Previous = &s.grant
 	grant, err := s.conn.server.decider.Decide(s.ctx, again)

@@ -50,6 +50,7 @@ type session struct {
 	feeds   []*feed // live ones, oldest first
 
 	asking atomic.Bool   // the policy is asked again
+	asked  time.Time     // when that was last; owned by who has set asking
 	told   chan struct{} // holds a token when a client was told that its grant is over
 }
 
