@@ -19,21 +19,26 @@ import { versions } from './lib/clients.mjs';
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const ROOT = path.resolve(HERE, '../..');
 const BINARY = path.join(ROOT, 'bin', 'pouchbridge-race');
+const OLDEST_NODE = 20;
 const FILES_AT_A_TIME = 2;
 const INSTALL_TIMEOUT = 300_000;
 const BUILD_TIMEOUT = 600_000;
 
-const { values: { client, scenario } } = parseArgs({
-  options: { client: { type: 'string', multiple: true }, scenario: { type: 'string' } },
-});
-
 try {
+  const { client, scenario } = options();
   const files = await testFiles(client);
   await Promise.all([build(), installAll()]);
-  process.exitCode = await test(files);
+  process.exitCode = await test(files, scenario);
 } catch (err) {
   console.error(`test/e2e: ${err.message}`);
   process.exitCode = 1;
+}
+
+function options() {
+  if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
+    throw new Error(`this is Node.js ${process.versions.node}, and ${OLDEST_NODE} or later is needed; \`npx --yes node@${OLDEST_NODE} test/e2e/run.mjs\` runs the tests with it`);
+  }
+  return parseArgs({ options: { client: { type: 'string', multiple: true }, scenario: { type: 'string' } } }).values;
 }
 
 /** The files to run: all, or those of the versions asked for. */
@@ -71,7 +76,7 @@ async function build() {
   await run('go', ['build', '-race', '-o', BINARY, '.'], {
     cwd: ROOT,
     timeout: BUILD_TIMEOUT,
-    missing: 'go is not installed; on Debian `apt-get install golang` installs it, or see https://go.dev/doc/install',
+    missing: 'go is not installed; `snap install go --classic` or `brew install go` installs it, or see https://go.dev/doc/install',
   });
 }
 
@@ -81,12 +86,13 @@ async function run(program, args, { missing, ...options }) {
     await promisify(execFile)(program, args, { ...options, maxBuffer: 16 << 20 });
   } catch (err) {
     if (err.code === 'ENOENT') throw new Error(missing);
+    if (/C compiler .* not found|-race requires cgo/.test(err.stderr)) throw new Error('the race detector needs a C compiler; on Debian `apt-get install gcc libc6-dev` installs it');
     throw new Error(`\`${program} ${args.join(' ')}\` failed in ${options.cwd}:\n${err.stdout ?? ''}${err.stderr ?? err.message}`);
   }
 }
 
 /** @returns {Promise<number>} the status to exit with */
-async function test(files) {
+async function test(files, scenario) {
   const args = ['--no-warnings', '--test', `--test-concurrency=${FILES_AT_A_TIME}`, '--test-reporter=spec'];
   if (scenario) args.push(`--test-name-pattern=${scenario}`);
   const child = spawn(process.execPath, [...args, ...files], {
