@@ -200,6 +200,9 @@ func (s *session) distrusted(err error) bool {
 		return false
 	}
 	s.asked = start
+	if s.grant.Identity.Kind == auth.Cookie {
+		return s.cookieDied(e)
+	}
 	again := s.request
 	again.Previous = &s.grant
 	grant, err := s.conn.server.decider.Decide(s.ctx, again)
@@ -214,4 +217,18 @@ func (s *session) distrusted(err error) bool {
 		return true
 	}
 	return false
+}
+
+// cookieDied finds out whether CouchDB still takes a session cookie for its
+// user's. What the cookie was made of is not kept: if it is dead, the client
+// must connect again and say who it is.
+func (s *session) cookieDied(refused *couch.Error) bool {
+	if refused.Status != http.StatusUnauthorized {
+		var e *couch.Error
+		if _, err := s.renew(); !errors.As(err, &e) || e.Status != http.StatusUnauthorized {
+			return false
+		}
+	}
+	s.fail(refused)
+	return true
 }

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/coder/websocket"
 
 	"pouchbridge/auth"
 	"pouchbridge/bridge"
@@ -14,7 +18,7 @@ import (
 )
 
 // addUser makes a user of CouchDB who is gone after the test.
-func (u *upstream) addUser(name string) {
+func (u *upstream) addUser(name string) (remove func()) {
 	u.t.Helper()
 	users, err := u.client.Database("_users")
 	if err != nil {
@@ -26,12 +30,61 @@ func (u *upstream) addUser(name string) {
 	if err != nil || len(rows) != 1 || !rows[0].OK {
 		u.t.Fatalf("user %s: %v, %v", name, rows, err)
 	}
-	u.t.Cleanup(func() {
+	remove = sync.OnceFunc(func() {
 		gone := fmt.Sprintf(`{"_id":%q,"_rev":%q,"_deleted":true}`, id, rows[0].Rev)
 		if rows, err := users.BulkDocs(context.Background(), values(gone), true); err != nil || !rows[0].OK {
 			u.t.Errorf("removing user %s: %v, %v", name, rows, err)
 		}
 	})
+	u.t.Cleanup(remove)
+	return remove
+}
+
+// TestCookieDies removes a user whose session is open.
+func TestCookieDies(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	alice := u.name + "-alice"
+	remove := u.addUser(alice)
+	security := fmt.Sprintf(`{"admins":{"names":[],"roles":[]},"members":{"names":[%q],"roles":[]}}`, alice)
+	if err := u.db.SetSecurity(t.Context(), []byte(security)); err != nil {
+		t.Fatal(err)
+	}
+	policy := auth.PolicyFunc(func(ctx context.Context, r auth.Request) (auth.Grant, error) {
+		if r.Previous != nil {
+			t.Errorf("the policy is asked with credentials %s, which should be forgotten", r.Credentials)
+		}
+		cookie, _, err := u.client.Login(ctx, alice, "pw")
+		if err != nil {
+			return auth.Grant{}, &auth.Refusal{Code: auth.Unauthorized, Message: "who are you?"}
+		}
+		return auth.Grant{Database: u.name, Access: auth.ReadWrite, Identity: auth.Identity{Kind: auth.Cookie, Secret: cookie}}, nil
+	})
+	f := newBridge(t, u, policy, bridge.Options{})
+	c := dial(t, f.http)
+	ch := c.open("x")
+	if r := ch.call("_getRevisionTree", `["a"]`); r.err != missing {
+		t.Errorf("while the user is there: %v", r)
+	}
+	remove()
+	over := false
+	eventually(t, "CouchDB has forgotten the user", func() bool { // it caches users for a while
+		if !over {
+			ch.post("_getRevisionTree", `["a"]`)
+		}
+		select {
+		case <-c.closed:
+			over = true
+		case <-time.After(100 * time.Millisecond):
+		}
+		return over
+	})
+	if code := c.closedWith(); code != websocket.StatusInternalError {
+		t.Errorf("closed with %d", code)
+	}
+	if got := dial(t, f.http).denied("x", "{}"); got != "who are you?" {
+		t.Errorf("got %q", got)
+	}
 }
 
 // TestIdentities runs sessions as users of CouchDB, who decides for itself.

@@ -162,6 +162,9 @@ func (s *session) setOpen() error {
 	case s.over != nil:
 		return &auth.Refusal{Code: auth.Forbidden, Message: s.over.Reason}
 	}
+	if s.grant.Identity.Kind == auth.Cookie {
+		s.request.Credentials, s.request.Cookies = nil, nil // not needed any more, see cookieDied
+	}
 	s.opened = true
 	s.conn.server.metrics.sessions.Inc()
 	if at := s.grant.Expires; !at.IsZero() {
