@@ -10,7 +10,7 @@ const contents = {
   empty: { content_type: 'image/png', data: Buffer.alloc(0) },
   'random.bin': { content_type: 'application/octet-stream', data: randomBytes(50_000) },
 };
-const large = { 'large.bin': { content_type: 'application/octet-stream', data: randomBytes(2 << 20) } };
+const large = { 'large.bin': { content_type: 'application/octet-stream', data: randomBytes(1 << 20) } };
 
 export default [
   {
