@@ -218,25 +218,30 @@ func (s *Script) start(ctx, bounded context.Context, cancel context.CancelFunc, 
 	go func() {
 		defer s.calls.Done()
 		defer cancel()
-		s.give(s.decide(bounded, rt, r, answers))
+		rt, a := s.decide(bounded, rt, r, answers)
+		s.give(rt)
 		<-s.slots
+		if a != nil { // last, so that whoever asks next finds the runtime
+			answers <- *a
+		}
 	}()
 	return answers, nil
 }
 
-// decide answers r, with a new runtime if rt is nil. It returns the runtime if it may be used again.
-func (s *Script) decide(ctx context.Context, rt *scriptRuntime, r Request, answers chan<- answer) *scriptRuntime {
+// decide decides r, with a new runtime if rt is nil. It returns the runtime if it may be used again, and the answer if that
+// has not been sent to answers yet.
+func (s *Script) decide(ctx context.Context, rt *scriptRuntime, r Request, answers chan<- answer) (*scriptRuntime, *answer) {
 	if rt == nil {
 		var err error
 		if rt, err = s.newRuntime(ctx); err != nil {
-			answers <- answer{err: fmt.Errorf("script %s: %w", s.options.File, err)}
-			return nil
+			return nil, &answer{err: fmt.Errorf("script %s: %w", s.options.File, err)}
 		}
 	}
-	if !rt.decide(ctx, r, answers) {
-		return nil
+	c := rt.decide(ctx, r, answers)
+	if c.broken != nil {
+		rt = nil
 	}
-	return rt
+	return rt, c.undelivered
 }
 
 // take counts a call in. The runtime is nil if one has to be made.

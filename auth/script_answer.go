@@ -103,14 +103,14 @@ func (c *scriptCall) refuse(err error) {
 	c.settle(answer{err: err})
 }
 
-// settle sends the first answer, and drops any other. Timers end with it.
+// settle takes the first answer, and drops any other. Timers end with it.
 func (c *scriptCall) settle(a answer) {
 	if c.settled || c.answers == nil {
 		return
 	}
 	c.settled = true
 	c.timers.pending = nil
-	c.answers <- a
+	c.undelivered = &a
 }
 
 // scriptError is what the prelude tells of an error.

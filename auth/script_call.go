@@ -21,11 +21,13 @@ type scriptCall struct {
 	rt      *scriptRuntime
 	ctx     context.Context
 	cancel  context.CancelFunc
-	answers chan<- answer // nil while the file is loaded; else exactly one answer is sent
+	answers chan<- answer // nil while the file is loaded
 	settled bool
-	broken  error // why the runtime must not be used again
-	timers  scriptTimers
-	lines   int // written to the console
+	// undelivered is the answer until it is sent: when the call has to wait for something after it, else by whoever asked.
+	undelivered *answer
+	broken      error // why the runtime must not be used again
+	timers      scriptTimers
+	lines       int // written to the console
 
 	events   chan func() error
 	fetching int
@@ -63,8 +65,8 @@ func (c *scriptCall) during(f func() error) (err error) {
 	return f()
 }
 
-// decide answers r, and tells whether the runtime may be used again.
-func (rt *scriptRuntime) decide(ctx context.Context, r Request, answers chan<- answer) bool {
+// decide decides r, in a call that has ended and is settled.
+func (rt *scriptRuntime) decide(ctx context.Context, r Request, answers chan<- answer) *scriptCall {
 	c := newScriptCall(ctx, rt, answers)
 	err := c.during(func() error {
 		if err := c.ask(r); err != nil {
@@ -82,7 +84,7 @@ func (rt *scriptRuntime) decide(ctx context.Context, r Request, answers chan<- a
 		}
 		c.refuse(err)
 	}
-	return c.broken == nil
+	return c
 }
 
 // ask calls onRequest.
@@ -122,6 +124,10 @@ func (c *scriptCall) loop(done func() bool) error {
 
 // next waits for a timer or an event, and runs it.
 func (c *scriptCall) next() error {
+	if c.undelivered != nil {
+		c.answers <- *c.undelivered
+		c.undelivered = nil
+	}
 	timer := c.timers.next()
 	var due <-chan time.Time
 	if timer != nil {

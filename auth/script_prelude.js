@@ -66,7 +66,8 @@
     'Int32Array', 'Uint32Array', 'Float32Array', 'Float64Array', 'BigInt64Array', 'BigUint64Array']) {
     if (!(name in globalThis)) continue;
     const guarded = guard(globalThis, name, (self, args) => { if (args.length < 4) elements(sizeOf(args[0])); });
-    defineProperty(guarded.prototype, 'constructor', { value: guarded });
+    // Not of Array: every array function looks it up, and the engine is fast only if it finds its own.
+    if (name !== 'Array') defineProperty(guarded.prototype, 'constructor', { value: guarded });
   }
   const guardedParse = guard(JSON, 'parse', (self, [source]) => {
     if (lengthOf(source) > limits.depth && host.depth(source) > limits.depth) {

@@ -354,7 +354,7 @@ func TestScriptConsole(t *testing.T) {
 	t.Parallel()
 	var log scriptLog
 	s := scriptOf(t, `console.log('loaded %s', process.env.STAGE, {a: 1}, typeof process.env.PATH);
-		module.exports = (c, name, cb) => { console.error(new Error('shown')); for (let i = 0; i < 1e4; i++) console.warn('line'); cb('no') }`,
+		module.exports = (c, name, cb) => { console.error(new Error('shown')); for (let i = 0; i < 1e3; i++) console.warn('line'); cb('no') }`,
 		ScriptOptions{Env: map[string]string{"STAGE": "test"}, Log: log.log})
 	_, err := ask(t, s, "")
 	checkRefusal(t, err, Forbidden, "no")
