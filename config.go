@@ -28,7 +28,7 @@ type Config struct {
 	ProxySecret      string        `env:"PROXY_SECRET" secret:"true" help:"The secret of CouchDB's section chttpd_auth, for policies that have CouchDB see a user by proxy authentication; set proxy_use_secret = true there, and let nobody but the bridge reach that CouchDB without."`
 	ProxySecretFile  string        `env:"PROXY_SECRET_FILE" help:"A file that contains this secret."`
 
-	Policy         []string      `env:"POLICY" envDefault:"couchdb" dev:"open" oneof:"couchdb jwt static open" help:"Who may open which database: one policy, or several with commas between them, of which the first that knows the client's kind of credentials decides. couchdb: the users of CouchDB, what it lets them do. jwt: whoever has a JSON Web Token, what its claims say. static: whoever has a token of STATIC_FILE, what the file says. open: everyone every database, alone and on a loopback address only. docs/POLICIES.md shows each."`
+	Policy         []string      `env:"POLICY" envDefault:"couchdb" dev:"open" oneof:"couchdb jwt static webhook script open" help:"Who may open which database: one policy, or several with commas between them, of which the first that knows the client's kind of credentials decides. couchdb: the users of CouchDB, what it lets them do. jwt: whoever has a JSON Web Token, what its claims say. static: whoever has a token of STATIC_FILE, what the file says. webhook: an HTTP endpoint of yours. script: a JavaScript function of yours. open: everyone every database, alone and on a loopback address only. docs/POLICIES.md shows each."`
 	PolicyTimeout  time.Duration `env:"POLICY_TIMEOUT" envDefault:"5s" min:"1ms" help:"A request that the policy has not answered by then is refused."`
 	PolicyHeaders  []string      `env:"POLICY_HEADERS" help:"Headers of the websocket upgrade that policies are told of, by name, comma-separated. Cookies they are told of always."`
 	TrustedProxies []string      `env:"TRUSTED_PROXIES" help:"Proxies in front of the bridge whose X-Forwarded-For is believed, so that policies and logs have the client's own address: comma-separated addresses or networks, like 10.0.0.0/8,fd00::1."`
@@ -61,6 +61,27 @@ type Config struct {
 	JWTSecurity       string        `env:"JWT_SECURITY" policy:"jwt" help:"The _security of databases that are created: per-user (the user of sub alone), or a JSON object with {claim C} and {hex C} in its strings. Default: CouchDB's, which is admins only."`
 	JWTIdentity       string        `env:"JWT_IDENTITY" policy:"jwt" envDefault:"service" oneof:"service bearer proxy" help:"Whom CouchDB sees. service: the account of the server's URL. bearer: the token itself, for CouchDB's own JWT authentication. proxy: the user of sub, by proxy authentication."`
 	JWTRolesClaim     string        `env:"JWT_ROLES_CLAIM" policy:"jwt" help:"The claim with the roles of a proxy user, an array. Default: no roles."`
+
+	WebhookURL         string        `env:"WEBHOOK_URL" policy:"webhook" secret:"true" help:"Where requests are sent to by POST, https://app.example.com/pouchbridge. A name and a password in it are sent by HTTP basic authentication. The policy needs this or WEBHOOK_URL_FILE."`
+	WebhookURLFile     string        `env:"WEBHOOK_URL_FILE" policy:"webhook" help:"A file that contains the URL."`
+	WebhookOverHTTP    bool          `env:"WEBHOOK_OVER_HTTP" policy:"webhook" envDefault:"false" help:"true: WEBHOOK_URL may be http on other machines. Whoever is on the way then reads credentials and may grant."`
+	WebhookSecret      string        `env:"WEBHOOK_SECRET" policy:"webhook" secret:"true" help:"The key of the header Pouchbridge-Signature, at least 16 bytes, by which the endpoint knows who asks. Default: no signature."`
+	WebhookSecretFile  string        `env:"WEBHOOK_SECRET_FILE" policy:"webhook" help:"A file that contains it."`
+	WebhookCookies     []string      `env:"WEBHOOK_COOKIES" policy:"webhook" help:"Names of the cookies that are passed on, comma-separated. Default: none."`
+	WebhookTimeout     time.Duration `env:"WEBHOOK_TIMEOUT" policy:"webhook" envDefault:"3s" min:"1ms" help:"How long a decision may take, asking again included. Less than POLICY_TIMEOUT."`
+	WebhookMaxInFlight int           `env:"WEBHOOK_MAX_IN_FLIGHT" policy:"webhook" envDefault:"64" min:"1" help:"Requests to the endpoint at a time; further ones wait."`
+	WebhookMaxAge      time.Duration `env:"WEBHOOK_MAX_AGE" policy:"webhook" envDefault:"0s" min:"0s" help:"How long an answer that allows it by Cache-Control: max-age is used again, at most. 0: answers are used once."`
+	WebhookCacheSize   int           `env:"WEBHOOK_CACHE_SIZE" policy:"webhook" envDefault:"10000" min:"1" help:"Answers that are kept, those used last."`
+	WebhookBreakAfter  int           `env:"WEBHOOK_BREAK_AFTER" policy:"webhook" envDefault:"5" min:"1" help:"Failures in a row after which the endpoint is left alone."`
+	WebhookBreakFor    time.Duration `env:"WEBHOOK_BREAK_FOR" policy:"webhook" envDefault:"5s" min:"1ms" help:"How long it is left alone until a request is let through to see."`
+
+	ScriptFile           string   `env:"SCRIPT_FILE" policy:"script" help:"A JavaScript file with onRequest(credentials, dbName, callback), such as the server of pouch-websocket-sync that there was. What it requires lies in its directory."`
+	ScriptCreate         bool     `env:"SCRIPT_CREATE" policy:"script" envDefault:"false" help:"true: new PouchDB(name) has a missing database created, as PouchDB itself does; the account of the server's URL must be a server administrator for that. false: only with the option create: true."`
+	ScriptEnv            []string `env:"SCRIPT_ENV" policy:"script" help:"Names of the environment variables that process.env has, comma-separated; not the bridge's own. Default: none."`
+	ScriptFetchAllow     []string `env:"SCRIPT_FETCH_ALLOW" policy:"script" help:"URLs that fetch may ask, each with everything below its path, comma-separated: https://users.example.com/v1. Default: none."`
+	ScriptRuntimes       int      `env:"SCRIPT_RUNTIMES" policy:"script" envDefault:"0" min:"0" help:"Requests that are decided at a time, each by a runtime of its own, that takes about half a megabyte. 0: 32, or the number of processors if that is more."`
+	ScriptMaxMemoryBytes uint64   `env:"SCRIPT_MAX_MEMORY_BYTES" policy:"script" envDefault:"134217728" min:"1048576" help:"By how much the heap may grow while a request runs JavaScript, in bytes."`
+	ScriptMaxCallStack   int      `env:"SCRIPT_MAX_CALL_STACK" policy:"script" envDefault:"1000" min:"10" help:"How many calls of functions may be nested."`
 
 	StaticFile string `env:"STATIC_FILE" policy:"static" help:"The tokens, a YAML or JSON file. It is read again when it changes, and at once on SIGHUP; one with faults leaves the tokens as they were. Sessions of a token that is gone, or opens something else now, are ended."`
 

@@ -34,6 +34,7 @@ func TestConfigurationFaults(t *testing.T) {
 	good := map[string]string{"LISTEN": "127.0.0.1:0", "COUCHDB_URL": url, "POLICY": "open"}
 	missing := filepath.Join(t.TempDir(), "missing")
 	badTokens := file(t, `{"tokens":[{"token":"s3cr3t","databases":[{"match":"A"}]},{"token":"s3cr3t"}]}`)
+	badScript := file(t, "throw 1")
 	goodTokens := file(t, staticExample)
 	urlFile := file(t, url+"\n")
 	for _, tt := range []struct {
@@ -50,7 +51,7 @@ func TestConfigurationFaults(t *testing.T) {
 		{"open policy on an address", "serve", map[string]string{"LISTEN": "192.168.1.7:3000"}, []string{
 			`POUCHBRIDGE_POLICY is open, which lets everyone read and write every database, but other machines can reach the address "192.168.1.7:3000": set POUCHBRIDGE_LISTEN to a loopback address like 127.0.0.1:3000, or POUCHBRIDGE_POLICY to another policy`,
 		}},
-		{"policy", "serve", map[string]string{"POLICY": "magic"}, []string{`POUCHBRIDGE_POLICY is "magic"; it must be couchdb, jwt, static or open`}},
+		{"policy", "serve", map[string]string{"POLICY": "magic"}, []string{`POUCHBRIDGE_POLICY is "magic"; it must be couchdb, jwt, static, webhook, script or open`}},
 		{"listen without a port", "serve", map[string]string{"LISTEN": "localhost"}, []string{
 			`POUCHBRIDGE_LISTEN is "localhost"; it must be host:port, like 127.0.0.1:3000 or :3000`,
 		}},
@@ -148,7 +149,7 @@ func TestConfigurationFaults(t *testing.T) {
 			`POUCHBRIDGE_POLICY_HEADERS has "a b", which is no name of a header`,
 			`POUCHBRIDGE_POLICY_HEADERS has "", which is no name of a header`,
 		}},
-		{"policy without a name", "serve", map[string]string{"POLICY": "couchdb,"}, []string{`POUCHBRIDGE_POLICY is ""; it must be couchdb, jwt, static or open`}},
+		{"policy without a name", "serve", map[string]string{"POLICY": "couchdb,"}, []string{`POUCHBRIDGE_POLICY is ""; it must be couchdb, jwt, static, webhook, script or open`}},
 		{"couchdb", "serve", map[string]string{"POLICY": "couchdb", "COUCHDB_UPSTREAM": "eu", "COUCHDB_NAME_ATTEMPTS": "0"}, []string{
 			`POUCHBRIDGE_COUCHDB_NAME_ATTEMPTS is 0; it must be at least 1`,
 			`POUCHBRIDGE_COUCHDB_UPSTREAM is "eu", which is none of the servers of POUCHBRIDGE_UPSTREAMS`,
@@ -172,8 +173,24 @@ func TestConfigurationFaults(t *testing.T) {
 			`POUCHBRIDGE_JWT_SECURITY: must be a JSON object`,
 			`POUCHBRIDGE_JWT_IDENTITY: POUCHBRIDGE_JWT_ROLES_CLAIM is for a proxy user only`,
 		}},
+		{"webhook with nothing", "serve", map[string]string{"POLICY": "webhook"}, []string{
+			`POUCHBRIDGE_WEBHOOK_URL is not set; the policy webhook needs an address to ask, like https://app.example.com/pouchbridge`,
+		}},
+		{"webhook", "serve", map[string]string{"POLICY": "webhook", "WEBHOOK_URL": "http://u:s3cr3t@app.example.com", "WEBHOOK_SECRET_FILE": file(t, "s3cr3t"), "WEBHOOK_TIMEOUT": "5s"}, []string{
+			`POUCHBRIDGE_WEBHOOK_TIMEOUT is 5s; it must be less than POUCHBRIDGE_POLICY_TIMEOUT, which is 5s`,
+			`POUCHBRIDGE_WEBHOOK_URL: is http: use https, or allow http if nobody can be between the bridge and the endpoint`,
+			`POUCHBRIDGE_WEBHOOK_SECRET: has 6 bytes; at least 16`,
+		}},
+		{"script with nothing", "serve", map[string]string{"POLICY": "script"}, []string{`POUCHBRIDGE_SCRIPT_FILE is not set; the policy script needs a JavaScript file`}},
+		{"script", "serve", map[string]string{"POLICY": "script", "SCRIPT_FILE": badScript, "SCRIPT_ENV": "POUCHBRIDGE_COUCHDB_URL,HOME", "SCRIPT_MAX_MEMORY_BYTES": "1", "SCRIPT_RUNTIMES": "-1"}, []string{
+			`POUCHBRIDGE_SCRIPT_RUNTIMES is -1; it must be at least 0`,
+			`POUCHBRIDGE_SCRIPT_MAX_MEMORY_BYTES is 1; it must be at least 1048576`,
+			`POUCHBRIDGE_SCRIPT_ENV has "POUCHBRIDGE_COUCHDB_URL"; it must be the name of a variable that is not the bridge's own`,
+			`POUCHBRIDGE_SCRIPT_FILE cannot be used: script ` + badScript + `: 1`,
+			"\tat file:1:1(1)",
+		}},
 		{"everything at once", "serve", map[string]string{"LISTEN": "x", "POLICY": "magic", "COUCHDB_URL": "s3cr3t", "MAX_SESSIONS": "none", "TLS_KEY_FILE": "k"}, []string{
-			`POUCHBRIDGE_POLICY is "magic"; it must be couchdb, jwt, static or open`,
+			`POUCHBRIDGE_POLICY is "magic"; it must be couchdb, jwt, static, webhook, script or open`,
 			`POUCHBRIDGE_MAX_SESSIONS is "none"; it must be a whole number`,
 			`POUCHBRIDGE_LISTEN is "x"; it must be host:port, like 127.0.0.1:3000 or :3000`,
 			`POUCHBRIDGE_TLS_CERT_FILE is not set, but POUCHBRIDGE_TLS_KEY_FILE is; set both or none`,
@@ -220,6 +237,8 @@ func TestConfigurationDefaults(t *testing.T) {
 		UpstreamPatience: 10 * time.Second, PolicyTimeout: 5 * time.Second,
 		CouchDBNameAttempts: 5, CouchDBNameInterval: time.Minute, CouchDBAddressAttempts: 30, CouchDBAddressInterval: 5 * time.Second,
 		JWTJWKSInterval: 15 * time.Minute, JWTLeeway: 30 * time.Second, JWTIdentity: "service",
+		WebhookTimeout: 3 * time.Second, WebhookMaxInFlight: 64, WebhookCacheSize: 10000, WebhookBreakAfter: 5, WebhookBreakFor: 5 * time.Second,
+		ScriptMaxMemoryBytes: 128 << 20, ScriptMaxCallStack: 1000,
 		AllowedOrigins: []string{"app.example.com", "https://*.example.org", "localhost:5173"},
 		MaxConnections: 10000, MaxSessions: 256, SessionConcurrency: 16, MaxMessageBytes: 64 << 20,
 		PingInterval: 25 * time.Second, WriteTimeout: 10 * time.Second, DrainTimeout: 25 * time.Second, LogLevel: "info", LogFormat: "auto",

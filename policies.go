@@ -54,13 +54,17 @@ func (s *settings) newPolicy(name string, f *faults) auth.Policy {
 		return s.newJWT(f)
 	case "static":
 		return s.newStatic(f)
+	case "webhook":
+		return s.newWebhook(f)
+	case "script":
+		return s.newScript(f)
 	}
 	return nil // a name that is reported
 }
 
 // mayVouch tells whether a policy may name a user whom CouchDB shall see by proxy authentication.
 func (s *settings) mayVouch() bool {
-	return slices.Contains(s.Policy, "jwt") && s.JWTIdentity == "proxy"
+	return slices.Contains(s.Policy, "webhook") || slices.Contains(s.Policy, "script") || slices.Contains(s.Policy, "jwt") && s.JWTIdentity == "proxy"
 }
 
 func (s *settings) newStatic(f *faults) auth.Policy {

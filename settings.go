@@ -21,6 +21,7 @@ import (
 // settings are a configuration that was checked, and what was made of it.
 type settings struct {
 	Config
+	getenv      func(string) string
 	log         zerolog.Logger
 	policy      auth.Policy
 	static      *auth.StaticFile         // the policy static; nil: not chosen
@@ -37,7 +38,7 @@ type settings struct {
 // close ends what was made.
 func configure(getenv func(string) string, command string, stderr io.Writer) (*settings, error) {
 	c, f := loadConfig(getenv, command)
-	s := &settings{Config: c, log: newLogger(c, stderr)}
+	s := &settings{Config: c, getenv: getenv, log: newLogger(c, stderr)}
 	checkAddress("LISTEN", c.Listen, &f)
 	if c.AdminListen != "" {
 		checkAddress("ADMIN_LISTEN", c.AdminListen, &f)

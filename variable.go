@@ -69,9 +69,16 @@ func (v variable) check(value reflect.Value, f *faults) {
 		if least, _ := time.ParseDuration(v.Min); d < least {
 			f.add(v.OwnKey, "is %s; it must be at least %s", d, v.Min)
 		}
-	} else if least, _ := strconv.ParseInt(v.Min, 10, 64); value.Int() < least {
-		f.add(v.OwnKey, "is %d; it must be at least %s", value.Int(), v.Min)
+	} else if least, _ := strconv.ParseInt(v.Min, 10, 64); !atLeast(value, least) {
+		f.add(v.OwnKey, "is %v; it must be at least %s", value, v.Min)
 	}
+}
+
+func atLeast(value reflect.Value, least int64) bool {
+	if value.CanUint() {
+		return value.Uint() >= uint64(least)
+	}
+	return value.Int() >= least
 }
 
 // texts are the texts of a value: one if it is set, or those of a list, from which white space around them is taken.
