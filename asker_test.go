@@ -50,37 +50,58 @@ func (a *asker) send(format string, args ...any) {
 // next is the next line of the stream, without its id.
 func (a *asker) next(stream string) []json.RawMessage {
 	a.t.Helper()
+	line, err := a.nextOrEnd(stream)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return line
+}
+
+// nextOrEnd is next, or the error of a connection that ended.
+func (a *asker) nextOrEnd(stream string) ([]json.RawMessage, error) {
 	for {
 		for i, line := range a.lines {
 			if string(line[0]) == `"`+stream+`"` {
 				a.lines = append(a.lines[:i:i], a.lines[i+1:]...)
-				return line[1:]
+				return line[1:], nil
 			}
 		}
-		a.receive()
+		if err := a.receive(); err != nil {
+			return nil, err
+		}
 	}
 }
 
 // receive reads one message.
-func (a *asker) receive() {
-	a.t.Helper()
+func (a *asker) receive() error {
 	ctx, cancel := context.WithTimeout(a.t.Context(), 20*time.Second)
 	defer cancel()
 	_, message, err := a.ws.Read(ctx)
 	if err != nil {
-		a.t.Fatal(err)
+		return err
 	}
 	for text := range bytes.Lines(message) {
 		var line []json.RawMessage
 		if err := json.Unmarshal(text, &line); err != nil {
-			a.t.Fatal(err)
+			return err
 		}
 		a.lines = append(a.lines, line)
 	}
+	return nil
 }
 
 // ask asks for a database. It returns the stream of the session, or the words of the refusal.
 func (a *asker) ask(database, credentials string) (stream, refusal string) {
+	a.t.Helper()
+	stream, refusal, err := a.askOrEnd(database, credentials)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return stream, refusal
+}
+
+// askOrEnd is ask, or the error of a connection that ended instead.
+func (a *asker) askOrEnd(database, credentials string) (stream, refusal string, err error) {
 	a.t.Helper()
 	a.asked++
 	request := fmt.Sprintf("request%d", a.asked)
@@ -89,18 +110,20 @@ func (a *asker) ask(database, credentials string) (stream, refusal string) {
 		credentials = `,"credentials":` + credentials
 	}
 	a.send(`[%q,"data",{"database":%q%s}]`, request, database, credentials)
+	line, err := a.nextOrEnd(request)
+	if err != nil {
+		return "", "", err
+	}
 	var answer []json.RawMessage
-	if err := json.Unmarshal(a.next(request)[1], &answer); err != nil {
-		a.t.Fatal(err)
+	if err := json.Unmarshal(line[1], &answer); err != nil {
+		return "", "", err
 	}
 	if len(answer) == 1 {
 		var e struct{ Message string }
-		if err := json.Unmarshal(answer[0], &e); err != nil {
-			a.t.Fatal(err)
-		}
-		return "", e.Message
+		err := json.Unmarshal(answer[0], &e)
+		return "", e.Message, err
 	}
-	return a.streamOf(string(answer[1])), ""
+	return a.streamOf(string(answer[1])), "", nil
 }
 
 // streamOf waits for the stream that the bridge opens under a name, which is JSON.
@@ -114,7 +137,9 @@ func (a *asker) streamOf(name string) string {
 				return id
 			}
 		}
-		a.receive()
+		if err := a.receive(); err != nil {
+			a.t.Fatal(err)
+		}
 	}
 }
 
