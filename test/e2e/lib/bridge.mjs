@@ -32,20 +32,35 @@ export class Bridge {
    * @param {object[]} [holders] what the policy file says about tokens
    */
   static async start(couchdbURL, holders = Object.values(tokens)) {
+    return Bridge.startWith(couchdbURL, 'static', { STATIC_FILE: JSON.stringify({ tokens: holders }) });
+  }
+
+  /**
+   * @param {string} couchdbURL
+   * @param {string} policy
+   * @param {Record<string, string>} settings of the policy, without the prefix; of one that ends in _FILE, the file's text
+   */
+  static async startWith(couchdbURL, policy, settings = {}) {
     const bridge = new Bridge();
     bridge.#directory = await fs.mkdtemp(path.join(os.tmpdir(), 'pouchbridge-policy-'));
-    const file = path.join(bridge.#directory, 'tokens.json');
-    await fs.writeFile(file, JSON.stringify({ tokens: holders }));
     bridge.#settings = {
       POUCHBRIDGE_LISTEN: `127.0.0.1:${await freePort()}`,
-      POUCHBRIDGE_POLICY: 'static',
-      POUCHBRIDGE_STATIC_FILE: file,
+      POUCHBRIDGE_POLICY: policy,
       POUCHBRIDGE_COUCHDB_URL: couchdbURL,
       POUCHBRIDGE_LOG_FORMAT: 'json',
       POUCHBRIDGE_LOG_LEVEL: 'debug',
     };
+    for (const [name, value] of Object.entries(settings)) {
+      bridge.#settings[`POUCHBRIDGE_${name}`] = name.endsWith('_FILE') ? await bridge.#file(name, value) : value;
+    }
     await bridge.resume();
     return bridge;
+  }
+
+  async #file(name, text) {
+    const file = path.join(this.#directory, name.toLowerCase());
+    await fs.writeFile(file, text);
+    return file;
   }
 
   get url() {

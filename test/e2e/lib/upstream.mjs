@@ -20,11 +20,14 @@ class External {
 
 /** `pouchbridge dev`, of which only the store is used. Its data survives stop and start. */
 class Embedded {
+  #admin;
   #directory;
   #program;
 
-  static async open() {
+  /** @param {string} [admin] name:password of its administrator; without one everybody is */
+  static async open(admin) {
     const store = new Embedded();
+    store.#admin = admin;
     store.#directory = await fs.mkdtemp(path.join(os.tmpdir(), 'pouchbridge-store-'));
     await store.start();
     return store;
@@ -35,8 +38,9 @@ class Embedded {
       POUCHBRIDGE_LISTEN: '127.0.0.1:0',
       POUCHBRIDGE_DEV_DIR: this.#directory,
       POUCHBRIDGE_LOG_FORMAT: 'json',
+      ...this.#admin && { POUCHBRIDGE_DEV_ADMIN: this.#admin },
     });
-    this.url = this.#program.couchdbURL;
+    this.url = this.#program.couchdbURL.replace('://', this.#admin ? `://${this.#admin}@` : '://');
   }
 
   /** As a crash would: nothing is flushed. */
@@ -52,9 +56,10 @@ class Embedded {
 
 /** The upstream as a bridge sees it: through a proxy, which can take it away and tells what was asked. */
 export class Upstream {
-  static async open() {
+  /** @param {{admin?: string}} [options] name:password of the embedded store's administrator */
+  static async open({ admin } = {}) {
     const upstream = new Upstream();
-    upstream.#store = process.env.COUCHDB_URL ? new External(process.env.COUCHDB_URL) : await Embedded.open();
+    upstream.#store = process.env.COUCHDB_URL ? new External(process.env.COUCHDB_URL) : await Embedded.open(admin);
     upstream.#proxy = await TCPProxy.open(upstream.#store.url);
     return upstream;
   }
