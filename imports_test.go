@@ -35,6 +35,9 @@ var confined = map[string][]string{
 	"go.etcd.io/bbolt":             {"pouchbridge/couch/embedded"},
 	"github.com/caarlos0/env/v10":  {"pouchbridge"},
 	"github.com/coder/websocket":   {"pouchbridge/bridge"},
+	"github.com/dop251/goja":       {"pouchbridge/auth", "pouchbridge/couch/embedded"},
+	"github.com/golang-jwt/jwt/v5": {"pouchbridge/auth"},
+	"go.yaml.in/yaml/v3":           {"pouchbridge/auth"},
 }
 
 func TestImports(t *testing.T) {
