@@ -79,7 +79,7 @@ func TestParseGrantFaults(t *testing.T) {
 		{"no database", `{"access":"read-only"}`, `grant.database: is required`},
 		{"empty database", `{"database":"","access":"read-only"}`, `grant: grant names no database`},
 		{"unknown member", `{"database":"todos","access":"read-only","read_only":true}`, `grant["read_only"]: unknown member; known: access, create, database,`},
-		{"member in upper case", `{"Database":"todos","access":"read-only"}`, `grant["Database"]: unknown member`},
+		{"member in upper case", `{"Database":"all","database":"todos","access":"read-only"}`, `grant["Database"]: unknown member`},
 		{"given twice", `{"database":"todos","access":"read-only","database":"all"}`, `grant.database: is given twice`},
 		{"unknown access", `{"database":"todos","access":"admin"}`, `grant.access: must be read-write, read-only or write-only`},
 		{"no access by name", `{"database":"todos","access":"none"}`, `grant.access: must be read-write, read-only or write-only`},
@@ -151,6 +151,9 @@ func TestParseGrantFaults(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error is %q, want %q in it", err, tt.want)
+			}
+			if n := 1 + strings.Count(tt.want, "; grant."); len(typed.Faults) != n {
+				t.Errorf("%d faults, want %d, and none that follows from another: %v", len(typed.Faults), n, err)
 			}
 			if diff := cmp.Diff(Grant{}, got); diff != "" {
 				t.Errorf("a grant came with the error: %s", diff)

@@ -60,11 +60,11 @@ func TestWebhookKeeps(t *testing.T) {
 				w, asked := counting(t, WebhookOptions{MaxAge: tt.maxAge}, func(int32) *http.Response { return tt.answer() })
 				_, first := w.OnRequest(t.Context(), someone)
 				if tt.want > 0 {
-					time.Sleep(tt.want - 1)
+					time.Sleep(tt.want - time.Nanosecond)
 					if _, err := w.OnRequest(t.Context(), someone); asked.Load() != 1 || fmt.Sprint(err) != fmt.Sprint(first) {
 						t.Errorf("asked %d times until just before %s; %v, first %v", asked.Load(), tt.want, err, first)
 					}
-					time.Sleep(1)
+					time.Sleep(time.Nanosecond)
 				}
 				if _, err := w.OnRequest(t.Context(), someone); asked.Load() != 2 || fmt.Sprint(err) != fmt.Sprint(first) {
 					t.Errorf("asked %d times after %s, want 2; %v, first %v", asked.Load(), tt.want, err, first)
@@ -285,6 +285,46 @@ func TestWebhookBreaker(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Requests that wait in line when the endpoint fails are not sent there any more, and while one is finding out, the others do
+// not wait for it.
+func TestWebhookBreakerLine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, asked := counting(t, WebhookOptions{MaxInFlight: 1, BreakAfter: 1, BreakFor: 10 * time.Second}, func(n int32) *http.Response {
+			time.Sleep(time.Second)
+			if n < 3 {
+				return reply(503, ``)
+			}
+			return reply(200, grantTodos)
+		})
+		var wg sync.WaitGroup
+		for i := range 10 {
+			wg.Go(func() {
+				_, err := w.OnRequest(t.Context(), Request{Database: fmt.Sprint(i)})
+				wantWebhookError(t, err, "webhook app.example: ")
+			})
+		}
+		wg.Wait()
+		if asked.Load() != 2 { // the first in line, and once more
+			t.Errorf("asked %d times, want 2", asked.Load())
+		}
+		time.Sleep(10 * time.Second)
+		wg.Go(func() {
+			if _, err := w.OnRequest(t.Context(), someone); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		start := time.Now()
+		_, err := w.OnRequest(t.Context(), Request{Database: "other"})
+		wantWebhookError(t, err, errBreakerOpen.Error())
+		if time.Since(start) != 0 {
+			t.Errorf("refused after %s", time.Since(start))
+		}
+		wg.Wait()
+	})
 }
 
 // While it is open one call at a time is let through, however many ask.

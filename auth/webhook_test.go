@@ -295,6 +295,30 @@ func TestWebhookAnswer(t *testing.T) {
 	}
 }
 
+// An answer without end is not read to its end.
+func TestWebhookEndlessAnswer(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{200, 302, 403, 500} {
+		read := 0
+		w := newWebhook(t, WebhookOptions{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			a := reply(status, "")
+			a.ContentLength = -1
+			a.Body = io.NopCloser(readerFunc(func(b []byte) (int, error) {
+				read += len(b)
+				return len(b), nil
+			}))
+			return a, nil
+		})})
+		if _, err := w.OnRequest(t.Context(), someone); err == nil || read > 2*maxAnswer {
+			t.Errorf("status %d: %d bytes were read; %v", status, read, err)
+		}
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
 func TestMaxAge(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
