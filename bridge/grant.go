@@ -86,6 +86,7 @@ type Revocation struct{ Subject, Database, TokenID string }
 // It returns how many there were. A client may ask again, and gets what the
 // policy then answers.
 func (s *Server) Revoke(r Revocation) int {
+	s.revocations.Add(1)
 	n := 0
 	for _, c := range s.connections() {
 		for _, session := range c.allSessions() {

@@ -145,6 +145,33 @@ func TestRevokeWhileConnecting(t *testing.T) {
 	}
 }
 
+// TestRevokeWhileDeciding revokes a grant that the policy is about to give.
+func TestRevokeWhileDeciding(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	deciding, revoked := make(chan struct{}), make(chan struct{})
+	var asked atomic.Int64
+	policy := auth.PolicyFunc(func(context.Context, auth.Request) (auth.Grant, error) {
+		if asked.Add(1) > 1 {
+			return auth.Grant{}, &auth.Refusal{Code: auth.Forbidden, Message: "not any more"}
+		}
+		close(deciding)
+		<-revoked
+		return auth.Grant{Database: u.name, Access: auth.ReadWrite, Subject: "alice"}, nil
+	})
+	f := newBridge(t, u, policy, bridge.Options{})
+	c := dial(t, f.http)
+	c.send(`["r","new",{}]` + "\n" + `["r","data",{"database":"x"}]` + "\n")
+	<-deciding
+	if n := f.server.Revoke(bridge.Revocation{Subject: "alice"}); n != 0 {
+		t.Errorf("%d revoked", n)
+	}
+	close(revoked)
+	if got := string(c.next("r")[1]); got != `[{"message":"not any more"}]` {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestCheckedAgain(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t)

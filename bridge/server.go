@@ -110,6 +110,8 @@ type Server struct {
 	metrics  *metrics
 	lastID   atomic.Uint64
 
+	revocations atomic.Uint64 // how often Revoke was called
+
 	ctx    context.Context // of writes that outlive their session
 	cancel context.CancelFunc
 	work   sync.WaitGroup // connections

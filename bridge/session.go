@@ -72,7 +72,7 @@ func newSession(c *conn, w wire.Session) *session {
 func (s *session) open(r auth.Request) {
 	start := time.Now()
 	s.request = r
-	grant, err := s.conn.server.decider.Decide(s.ctx, r)
+	grant, err := s.decide(r)
 	if err == nil {
 		err = s.connect(grant)
 	}
@@ -82,6 +82,24 @@ func (s *session) open(r auth.Request) {
 	s.conn.server.metrics.decided(err)
 	s.logDecision(grant, err, start)
 	s.answer(err)
+}
+
+// decide asks the policy. If grants were revoked meanwhile, its answer may be
+// older than that, and it is asked again.
+func (s *session) decide(r auth.Request) (auth.Grant, error) {
+	const tries = 3
+	for range tries {
+		before := s.conn.server.revocations.Load()
+		grant, err := s.conn.server.decider.Decide(s.ctx, r)
+		if err != nil {
+			return auth.Grant{}, err
+		}
+		s.setGrant(grant)
+		if s.conn.server.revocations.Load() == before {
+			return grant, nil
+		}
+	}
+	return auth.Grant{}, &auth.Refusal{Code: auth.Unavailable, Err: errors.New("grants were revoked while the policy decided, three times")}
 }
 
 // logDecision says who may have what, why not, and how long it took to decide.
@@ -123,7 +141,6 @@ func (s *session) connect(grant auth.Grant) error {
 	if !grant.Expires.IsZero() && !time.Now().Before(grant.Expires) {
 		return &auth.Refusal{Code: auth.Unauthorized, Message: grantExpired}
 	}
-	s.setGrant(grant)
 	service, err := s.conn.server.upstreamOf(grant)
 	if err == nil {
 		s.client, err = s.conn.server.as(service, grant.Identity)
