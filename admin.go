@@ -52,6 +52,9 @@ func (s *service) revoke(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	for _, forget := range s.forget {
+		forget()
+	}
 	n := s.bridge.Revoke(revocation)
 	s.log.Info().Str("subject", revocation.Subject).Str("database", revocation.Database).Str("token_id", revocation.TokenID).
 		Int("revoked", n).Msg("grants revoked")

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -72,6 +75,37 @@ func TestRevoke(t *testing.T) {
 	}
 	if line := p.log.wait(t, "grants revoked"); line["subject"] != "carol" || line["revoked"] != 0.0 {
 		t.Errorf("logged %v", line)
+	}
+}
+
+// TestRevokeForgets wants no grant from an endpoint's remembered answer after it was revoked.
+func TestRevokeForgets(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "max-age=60")
+		_, _ = io.WriteString(w, `{"database":"todos","access":"read-write","subject":"alice"}`)
+	}))
+	t.Cleanup(endpoint.Close)
+	p := start(t, "serve", map[string]string{
+		"LISTEN": "127.0.0.1:0", "ADMIN_LISTEN": "127.0.0.1:0", "POLICY": "webhook", "WEBHOOK_URL": endpoint.URL, "WEBHOOK_MAX_AGE": "1m",
+		"COUCHDB_URL": store(t, "pw", "todos").String(),
+	})
+	a := connect(t, p.listening["url"].(string), nil)
+	for range 2 {
+		granted(t, a, "todos", "{}")
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("before: asked %d times, want once", n)
+	}
+	if status, answer := send(t, http.MethodDelete, p.listening["admin_url"].(string)+"/grants?subject=alice", ""); status != http.StatusOK || strings.TrimSpace(answer) != `{"revoked":2}` {
+		t.Errorf("%d %s", status, answer)
+	}
+	granted(t, a, "todos", "{}")
+	if n := asked.Load(); n != 2 {
+		t.Errorf("after: asked %d times in all, want twice", n)
 	}
 }
 

@@ -35,6 +35,9 @@ func (s *settings) makePolicy(f *faults) {
 		if closer, ok := policy.(io.Closer); ok {
 			s.closers = append(s.closers, closer.Close)
 		}
+		if remembering, ok := policy.(interface{ Forget() }); ok {
+			s.forget = append(s.forget, remembering.Forget)
+		}
 		chain = append(chain, policy)
 	}
 	s.policy = chain

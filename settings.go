@@ -32,6 +32,7 @@ type settings struct {
 	headers     []string
 	proxySecret string
 	closers     []func() error // of policies
+	forget      []func()       // of policies that remember what they granted
 }
 
 // configure reads the configuration for serve or dev, which log to stderr. The error has every fault there is; without one,

@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Identity is who the upstream calls of a session are made as. It holds a secret, and shows it in no form of printing;
@@ -64,6 +65,11 @@ func (i Identity) validate() error {
 	case ProxyUser:
 		if i.Name == "" || i.Secret != "" {
 			return errors.New("identity of a proxy user needs a name, and no secret")
+		}
+		for _, role := range i.Roles {
+			if strings.Contains(role, ",") { // what separates roles in the header
+				return fmt.Errorf("identity of a proxy user has the role %q, with a comma", role)
+			}
 		}
 	case Basic:
 		if i.Name == "" || i.Secret == "" {

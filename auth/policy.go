@@ -8,8 +8,10 @@
 // Everything here fails closed: the zero [Grant] grants nothing, the zero [Access] allows nothing, and a system database
 // (a name with a leading underscore) is out of reach unless a grant says explicitly that it is meant.
 //
-// Policies in this package: [Open] grants everything and is for development; [Static] reads tokens from a file.
-// A Go program that mounts the bridge writes its own, most simply as a [PolicyFunc].
+// Policies in this package: [CouchDB] lets CouchDB check its own users; [JWT] reads the claims of a token; [Static] reads
+// tokens from a file; [Webhook] asks an HTTP endpoint; [Script] runs a JavaScript function; [Open] grants everything and is
+// for development. [Chain] asks several in turn. A Go program that mounts the bridge writes its own, most simply as a
+// [PolicyFunc].
 package auth
 
 import (

@@ -77,7 +77,9 @@
 //   - From 5.4 on a document with attachments kills the sync: they are left out,
 //     and kept on the server when the client edits the document (see
 //     wire.BulkDocs.KeepAttachments). A client of 5.4 or later can therefore not
-//     remove an attachment that is on the server.
+//     remove an attachment that is on the server; nor can one of 5.0 to 5.3 in a
+//     session in which it has not read a document yet, as only that tells them
+//     apart.
 //   - From 5.4 on attachments are sent as JSON of a Buffer, which becomes base64,
 //     or of a Blob, which is empty: such a document is refused as forbidden, so
 //     that the others go on.
