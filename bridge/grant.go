@@ -131,6 +131,7 @@ func (s *session) endGrant(why *wire.Error) {
 // sayOver tells the client why its session ends, where it can: in answer to its
 // calls and feeds, after the writes that were under way have been answered.
 func (s *session) sayOver(feeds []*feed, waiting []wire.Call, idle <-chan struct{}) {
+	s.await(s.granted, writeGrace)
 	for _, call := range waiting {
 		s.refuseCall(call.Tag)
 	}

@@ -41,6 +41,8 @@ type session struct {
 	db      *couch.Database
 	visible *visible
 
+	granted chan struct{} // closed when the client is told that it has the session
+
 	mu      sync.Mutex
 	decided bool        // grant is set
 	opened  bool        // the client was told
@@ -61,7 +63,7 @@ type feed struct {
 }
 
 func newSession(c *conn, w wire.Session) *session {
-	s := &session{conn: c, wire: w, log: c.log, told: make(chan struct{}, 1)}
+	s := &session{conn: c, wire: w, log: c.log, granted: make(chan struct{}), told: make(chan struct{}, 1)}
 	s.calls.workers = c.server.options.SessionConcurrency
 	s.ctx, s.cancel = context.WithCancel(c.ctx)
 	return s
@@ -169,8 +171,17 @@ func (s *session) setGrant(g auth.Grant) {
 	s.grant, s.visible, s.decided = g, newVisible(g.Filter), true
 }
 
-// setOpen tells the client that it has the session.
+// setOpen tells the client that it has the session. It does not hold mu while
+// it does: a client that takes no data must not hold up a revocation.
 func (s *session) setOpen() error {
+	if err := s.markOpen(); err != nil {
+		return err
+	}
+	defer close(s.granted)
+	return s.conn.send(s.ctx, s.wire.Granted(nil))
+}
+
+func (s *session) markOpen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -187,11 +198,20 @@ func (s *session) setOpen() error {
 	if at := s.grant.Expires; !at.IsZero() {
 		s.expiry = time.AfterFunc(time.Until(at), func() { s.endGrant(unauthorized(grantExpired)) })
 	}
-	return s.conn.send(s.ctx, s.wire.Granted(nil))
+	return nil
+}
+
+func (s *session) isOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opened
 }
 
 // submit queues a call. It blocks while too many wait already.
 func (s *session) submit(call wire.Call) {
+	if !s.isOpen() {
+		return // no dialect lets a client call before it is granted
+	}
 	worker, signal, err := s.calls.put(s.ctx, call)
 	if err != nil {
 		s.refuseCall(call.Tag)
