@@ -37,6 +37,7 @@
 //   - _bulk_get answers JSON even if only multipart is accepted.
 //   - An object thrown by validate_doc_update and functions in filters have no require() and none of CouchDB's other
 //     globals but isArray, toJSON, sum and log. Functions see a request of method, path, query, userCtx and secObj.
+//   - Functions are bounded in time and not in memory: one that asks for terabytes ends the process.
 //   - $regex of selectors takes RE2 syntax, and strings compare by the Unicode Collation Algorithm of golang.org/x/text.
 //   - Passwords of _users are hashed with Options.PasswordIterations rounds. _users has the rules of CouchDB's
 //     _design/_auth built in and no such document; its own documents are for admins and their owners only.
