@@ -45,15 +45,15 @@ func (s *session) renew() (next time.Duration, err error) {
 
 // keepAlive renews the session cookie of a grant for as long as the session
 // lasts: an idle feed would let it expire. When CouchDB does not take it any
-// more, the policy is asked again.
+// more, the client must connect again and say who it is: as nobody, it could go
+// on reading a database that is open to all.
 func (s *session) keepAlive(next time.Duration) {
-	timer := time.NewTimer(next)
-	defer timer.Stop()
 	for next > 0 {
-		timer.Reset(next)
+		timer := time.NewTimer(next)
 		select {
 		case <-timer.C:
 		case <-s.ctx.Done():
+			timer.Stop()
 			return
 		}
 		var err error
@@ -64,9 +64,7 @@ func (s *session) keepAlive(next time.Duration) {
 		case couch.Transient(err):
 			next = renewAgain
 		case err != nil:
-			if !s.distrusted(err) {
-				s.log.Warn().Err(err).Str("subject", s.grant.Subject).Msg("identity is not renewed")
-			}
+			s.fail(err)
 			return
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -141,5 +143,36 @@ func TestIdentities(t *testing.T) {
 	}
 	if _, err := u.db.Get(t.Context(), "mine0", couch.GetOptions{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestIdleCookieDies lets the cookie of a session die that makes no calls.
+func TestIdleCookieDies(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	f := newBridge(t, u, u.grantOwn(auth.Grant{Identity: auth.Identity{Kind: auth.Cookie, Secret: "abc"}}), bridge.Options{})
+	var asked atomic.Int64
+	u.hold(func(w http.ResponseWriter, r *http.Request) bool {
+		r.Header.Del("Cookie") // the store itself knows nobody of that cookie
+		if r.URL.Path != "/_session" {
+			return true
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if asked.Add(1) > 1 {
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, `{"error":"unauthorized","reason":"who?"}`)
+			return false
+		}
+		w.Header().Set("Set-Cookie", "AuthSession=def; Version=1; Max-Age=2; Path=/; HttpOnly")
+		fmt.Fprint(w, `{"ok":true,"userCtx":{"name":"alice","roles":[]}}`)
+		return false
+	})
+	c := dial(t, f.http)
+	c.open("x")
+	if code := c.closedWith(); code != websocket.StatusInternalError {
+		t.Errorf("closed with %d", code)
+	}
+	if n := asked.Load(); n != 2 {
+		t.Errorf("CouchDB was asked %d times who it is", n)
 	}
 }
