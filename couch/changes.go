@@ -11,20 +11,20 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Feed is the kind of a _changes request.
-type Feed int
+// FeedType is the kind of a _changes request.
+type FeedType int
 
 const (
-	Normal     Feed = iota // the rows there are
-	Longpoll               // waits for a first row if there is none
-	Continuous             // rows as they come, until the caller or CouchDB ends it
+	Normal     FeedType = iota // the rows there are
+	Longpoll                   // waits for a first row if there is none
+	Continuous                 // rows as they come, until the caller or CouchDB ends it
 )
 
 // ChangesOptions are the parameters of _changes. https://docs.couchdb.org/en/stable/api/database/changes.html
 type ChangesOptions struct {
 	Since     string // "" from the start; "now"
 	Limit     int    // 0: none. There is no way to ask for no rows: CouchDB takes 0 for 1
-	Feed      Feed
+	Feed      FeedType
 	AllLeaves bool // style=all_docs: every leaf of a document, not only the winner
 
 	IncludeDocs, Conflicts, Attachments, AttEncodingInfo, Descending bool

@@ -19,7 +19,7 @@ type Changes struct {
 	terminal bool  // the last bytes heard were the end of the feed, or an error CouchDB wrote into it
 }
 
-func newChanges(s *stream, feed Feed) *Changes {
+func newChanges(s *stream, feed FeedType) *Changes {
 	c := &Changes{s: s, pending: -1}
 	if feed == Continuous {
 		c.lines = newDecoder(s)

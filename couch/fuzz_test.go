@@ -53,7 +53,7 @@ func ending(t *testing.T, err error) string {
 	return outcome(err)
 }
 
-func fuzzChanges(f *testing.F, feed Feed) {
+func fuzzChanges(f *testing.F, feed FeedType) {
 	seed(f, "_changes")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		twice(t, data, func(s *stream) (got []string) {

@@ -46,7 +46,7 @@ func TestChangesReader(t *testing.T) {
 	const failure = "500 timeout The request could not be processed in a reasonable amount of time."
 	for _, test := range []struct {
 		name   string
-		feed   Feed
+		feed   FeedType
 		text   string
 		broken bool
 		rows   int
