@@ -26,6 +26,7 @@ type database struct {
 	file    *bbolt.DB
 	commits committer
 	scripts scriptCache
+	updates *updates
 
 	gone chan struct{} // closed when the database is deleted
 
@@ -36,14 +37,14 @@ type database struct {
 }
 
 // openDatabase opens or creates the file at path.
-func openDatabase(name, path string, o *Options) (*database, error) {
+func openDatabase(name, path string, o *Options, u *updates) (*database, error) {
 	file, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout: time.Second, NoSync: o.temporary, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 	})
 	if err != nil {
 		return nil, err
 	}
-	db := &database{name: name, path: path, file: file, options: o,
+	db := &database{name: name, path: path, file: file, options: o, updates: u,
 		gone: make(chan struct{}), changed: make(chan struct{})}
 	if err := file.Update(db.prepare); err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -130,6 +131,9 @@ func (db *database) updateDocuments(change func(view) error) error {
 	var refused *failure
 	if err != nil && !errors.As(err, &refused) {
 		db.scripts.forget() // it may have read design documents that were never committed
+	}
+	if err == nil {
+		db.updates.note(db.name, "updated")
 	}
 	db.mu.Lock()
 	defer db.mu.Unlock()

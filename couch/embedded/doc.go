@@ -10,14 +10,14 @@
 // Databases; documents with CouchDB's revision trees, winning revisions, revision ids and revision limit; _bulk_docs
 // (new_edits true and false), _bulk_get, _revs_diff, _missing_revs, _all_docs, _changes (normal, longpoll, continuous;
 // the filters _doc_ids, _selector, _design and functions of design documents), _local documents, attachments (inline,
-// multipart/related, stand-alone with ranges, stubs), validate_doc_update, _security, users and sessions.
+// multipart/related, stand-alone with ranges, stubs), validate_doc_update, _security, users and sessions, _db_updates.
 // testdata/exchanges.jsonl holds answers of a CouchDB 3.5.0; a test replays them and lists each deviation with its
 // reason.
 //
 // # What it does not do
 //
 // These answer 501 {"error":"not_implemented"}:
-//   - /_active_tasks, /_cluster_setup, /_config, /_db_updates, /_dbs_info, /_membership, /_node, /_prometheus,
+//   - /_active_tasks, /_cluster_setup, /_config, /_dbs_info, /_membership, /_node, /_prometheus,
 //     /_replicate, /_reshard, /_scheduler, /_search_analyze, /_stats, /_utils
 //   - PUT /_replicator
 //   - /{db}/_auto_purge, _compact, _design_docs, _explain, _find, _index, _local_docs, _partition, _purge,

@@ -11,9 +11,10 @@ var (
 	serverRoot = endpoint{"GET,HEAD", map[string]handler{"GET": (*request).getWelcome}}
 
 	serverEndpoints = map[string]endpoint{
-		"_up":      {"GET,HEAD", map[string]handler{"GET": (*request).getUp}},
-		"_all_dbs": {"GET,HEAD", map[string]handler{"GET": (*request).getAllDatabases}},
-		"_uuids":   {"GET", map[string]handler{"GET": (*request).getUUIDs}},
+		"_up":         {"GET,HEAD", map[string]handler{"GET": (*request).getUp}},
+		"_all_dbs":    {"GET,HEAD", map[string]handler{"GET": (*request).getAllDatabases}},
+		"_db_updates": {"GET", map[string]handler{"GET": (*request).getUpdates}},
+		"_uuids":      {"GET", map[string]handler{"GET": (*request).getUUIDs}},
 		"_session": {"GET,HEAD,POST,DELETE", map[string]handler{
 			"GET": (*request).getSession, "POST": (*request).postSession, "DELETE": (*request).deleteSession}},
 	}
@@ -47,7 +48,7 @@ var (
 
 // What CouchDB has and this store has not. The package comment lists the same.
 var (
-	notImplementedServer = set("_active_tasks", "_cluster_setup", "_config", "_db_updates", "_dbs_info", "_membership",
+	notImplementedServer = set("_active_tasks", "_cluster_setup", "_config", "_dbs_info", "_membership",
 		"_node", "_prometheus", "_replicate", "_reshard", "_scheduler", "_search_analyze", "_stats", "_utils")
 
 	notImplementedDatabase = set("_auto_purge", "_compact", "_design_docs", "_explain", "_find", "_index",

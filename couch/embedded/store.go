@@ -76,6 +76,7 @@ type Store struct {
 	lock    *bbolt.DB // server.bolt: keeps other processes out, holds uuid and secret
 	uuid    string
 	secret  []byte // signs session cookies
+	updates *updates
 
 	closing  chan struct{} // closed by Close: feeds end
 	requests sync.WaitGroup
@@ -105,7 +106,8 @@ func Open(o Options) (*Store, error) {
 		}
 		o.temporary = true
 	}
-	s := &Store{options: o, dir: dir, closing: make(chan struct{}), databases: make(map[string]*database)}
+	s := &Store{options: o, dir: dir, closing: make(chan struct{}), databases: make(map[string]*database),
+		updates: newUpdates(randomUUID())}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("embedded: open %s: %w", dir, err), s.closeFiles())
 	}
@@ -128,7 +130,7 @@ func (s *Store) open() error {
 		if err != nil {
 			return fmt.Errorf("%s is not a database file: %w", path, err)
 		}
-		if s.databases[name], err = openDatabase(name, path, &s.options); err != nil {
+		if s.databases[name], err = openDatabase(name, path, &s.options, s.updates); err != nil {
 			return fmt.Errorf("database %s: %w", name, err)
 		}
 	}
@@ -222,9 +224,10 @@ func (s *Store) create(name string) (*database, error) {
 	if s.databases[name] != nil {
 		return nil, errDatabaseThere
 	}
-	db, err := openDatabase(name, filepath.Join(s.dir, databasesDir, url.PathEscape(name)+databaseSuffix), &s.options)
+	db, err := openDatabase(name, filepath.Join(s.dir, databasesDir, url.PathEscape(name)+databaseSuffix), &s.options, s.updates)
 	if err == nil {
 		s.databases[name] = db
+		s.updates.note(name, "created")
 	}
 	return db, err
 }
@@ -240,6 +243,7 @@ func (s *Store) drop(db *database) error {
 		return err
 	}
 	delete(s.databases, db.name)
+	s.updates.note(db.name, "deleted")
 	return nil
 }
 
