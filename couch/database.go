@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -81,11 +82,14 @@ type Info struct {
 	DocCount, DocDelCount int64
 	UpdateSeq             string
 	InstanceStartTime     string
+	Replicas              int // of each shard; 0 if CouchDB did not say
 }
 
 // Info asks for GET /{db}. https://docs.couchdb.org/en/stable/api/database/common.html#get--db
-func (d *Database) Info(ctx context.Context) (Info, error) {
-	v, err := d.client.fetch(ctx, request{method: http.MethodGet, op: "database", path: d.path})
+func (d *Database) Info(ctx context.Context) (Info, error) { return d.info(ctx, 0) }
+
+func (d *Database) info(ctx context.Context, answerWithin time.Duration) (Info, error) {
+	v, err := d.client.fetch(ctx, request{method: http.MethodGet, op: "database", path: d.path, answerWithin: answerWithin})
 	if err != nil {
 		return Info{}, err
 	}
@@ -103,6 +107,8 @@ func (d *Database) Info(ctx context.Context) (Info, error) {
 			i.UpdateSeq, _ = Sequence(v)
 		case "instance_start_time":
 			i.InstanceStartTime = text(v)
+		case "cluster":
+			i.Replicas = replicas(v)
 		}
 		return true
 	})
@@ -110,6 +116,18 @@ func (d *Database) Info(ctx context.Context) (Info, error) {
 		return Info{}, &Error{Op: "GET database", Err: errMalformed}
 	}
 	return i, nil
+}
+
+// replicas reads {"q":2,"n":1,"w":1,"r":1}.
+func replicas(cluster value) (n int) {
+	var s scanner
+	_ = s.each(cluster, func(name []byte, v value) bool {
+		if string(name) == "n" {
+			n = int(integer(v, 0))
+		}
+		return true
+	})
+	return n
 }
 
 // Security returns the security object as CouchDB sent it.

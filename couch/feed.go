@@ -1,0 +1,394 @@
+package couch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// feed is one shared feed. While it is awake a goroutine (run) reads from CouchDB; asleep it has none, only a timer.
+type feed struct {
+	feeds   *Feeds
+	key     feedKey
+	db      *Database
+	options ChangesOptions // but for Since
+
+	// Owned by run; before and after it by whoever has changed state under mu.
+	since    string    // where to go on
+	instance string    // the database's instance_start_time
+	seen     string    // update_seq at a moment up to which everything is in the ring
+	begun    time.Time // when starting was first tried
+	found    bool      // CouchDB has answered since the last failure
+	lost     bool      // the options' Lost was told
+	look     bool      // it was woken to see whether there is anything new
+
+	mu      sync.Mutex
+	state   feedState
+	ring    ring
+	err     error // why it is over
+	overlap time.Duration
+	readers int
+	waiting []*FeedReader // to be woken by the next row or change of state
+	heard   time.Time     // when the last row came, or it started
+	opened  time.Time     // when the continuous request was begun
+	yield   context.CancelCauseFunc
+	changed bool      // _db_updates named the database since the last look began
+	looked  time.Time // when the last look began
+	timer   *time.Timer
+	leaving *time.Timer // ends it when nobody has come back
+}
+
+type feedState int
+
+const (
+	feedStarting feedState = iota // its first sequence is not known
+	feedAwake                     // run goes on
+	feedAsleep                    // run has ended; a timer, or _db_updates, starts it again
+	feedOver                      // err says why
+)
+
+var (
+	errEvicted = errors.New("gave way to another feed")
+	errQuiet   = errors.New("had no row for a while")
+)
+
+func newFeed(f *Feeds, key feedKey, db *Database, o ChangesOptions) *feed {
+	o.Since, o.Feed, o.Limit, o.Timeout, o.Descending = "", Normal, 0, 0, false
+	now := time.Now()
+	return &feed{feeds: f, key: key, db: db, options: o, begun: now, heard: now}
+}
+
+// start starts run. The caller holds feeds.mu, and the feeds are not closed.
+func (f *feed) start() { f.feeds.work.Go(func() { f.run(f.feeds.ctx) }) }
+
+// run keeps the ring up to date until the feed is over or asleep.
+func (f *feed) run(ctx context.Context) {
+	pauses := newPauses()
+	for {
+		asleep, err := f.advance(ctx)
+		switch {
+		case ctx.Err() != nil || asleep || f.is(feedOver):
+			return
+		case err == nil:
+			continue
+		case !Transient(err) || f.is(feedStarting) && f.patience() <= 0:
+			f.fail(err)
+			return
+		}
+		f.missing(err)
+		if !f.pause(ctx, pauses, err) {
+			return
+		}
+	}
+}
+
+// patience is how long the feed may still try to start.
+func (f *feed) patience() time.Duration { return f.feeds.options.Patience - time.Since(f.begun) }
+
+// pause waits before the next attempt: the backoff, or what CouchDB asked for. It reports false if the context has ended.
+func (f *feed) pause(ctx context.Context, pauses *backoff.ExponentialBackOff, err error) bool {
+	if f.found {
+		f.found = false
+		pauses.Reset()
+	}
+	d := pauses.NextBackOff()
+	var e *Error
+	if errors.As(err, &e) {
+		d = max(d, e.RetryAfter)
+	}
+	if f.is(feedStarting) {
+		d = min(d, f.patience()) // for one last attempt
+	}
+	return sleep(ctx, d)
+}
+
+// sleep reports false if the context has ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// advance does what is next: it starts the feed, looks whether there is anything new, or follows the database for as long as it
+// has a place among the open feeds.
+func (f *feed) advance(ctx context.Context) (asleep bool, err error) {
+	if f.is(feedStarting) {
+		return false, f.begin(ctx)
+	}
+	if f.look {
+		fresh, err := f.settle(ctx)
+		if err != nil || !fresh {
+			return f.sleepAfter(err)
+		}
+	}
+	why := errEvicted
+	if f.feeds.place(ctx, f) {
+		f.look = false
+		why = f.follow(ctx)
+		f.feeds.leave(f)
+		if why != errEvicted && why != errQuiet {
+			return false, why
+		}
+	}
+	if f.look {
+		return f.sleepAfter(nil)
+	}
+	f.look = true // should looking fail, it is tried again
+	fresh, err := f.settle(ctx)
+	if err == nil && fresh && why == errQuiet {
+		f.look = false
+		return false, nil // it has just come into use again
+	}
+	return f.sleepAfter(err)
+}
+
+// sleepAfter puts the feed to sleep unless looking has failed.
+func (f *feed) sleepAfter(err error) (asleep bool, _ error) {
+	if err != nil {
+		return false, err
+	}
+	f.here()
+	return f.fallAsleep(), nil
+}
+
+// begin finds the sequence from which on rows come into the ring.
+func (f *feed) begin(ctx context.Context) error {
+	info, err := f.db.info(ctx, max(f.patience(), time.Millisecond))
+	if err != nil {
+		return err
+	}
+	f.since, f.seen, f.instance = info.UpdateSeq, info.UpdateSeq, info.InstanceStartTime
+	f.mu.Lock()
+	if f.state == feedStarting {
+		f.state, f.heard = feedAwake, time.Now()
+	}
+	if info.Replicas > 1 {
+		f.overlap = f.feeds.options.Overlap
+	}
+	wake := f.takeWaiting()
+	f.mu.Unlock()
+	wakeAll(wake)
+	return nil
+}
+
+// follow reads one continuous request to its end, which is always an error: errEvicted or errQuiet if it ended for these.
+func (f *feed) follow(ctx context.Context) error {
+	ctx, yield := context.WithCancelCause(ctx)
+	defer yield(nil)
+	f.mu.Lock()
+	f.opened, f.yield = time.Now(), yield
+	f.mu.Unlock()
+	quiet := time.AfterFunc(f.feeds.options.Quiet, f.quieted)
+	defer quiet.Stop()
+
+	err := f.rows(ctx, quiet)
+	f.mu.Lock()
+	f.yield = nil
+	f.mu.Unlock()
+	if cause := context.Cause(ctx); cause == errEvicted || cause == errQuiet {
+		return cause
+	}
+	return err
+}
+
+func (f *feed) rows(ctx context.Context, quiet *time.Timer) error {
+	o := f.options
+	o.Feed, o.Since = Continuous, f.since
+	changes, err := f.db.Changes(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer changes.Close()
+	// The request is under way: if the database is still the one it was, it is that one's rows that come.
+	if err := f.same(ctx); err != nil {
+		return err
+	}
+	f.here()
+	for {
+		row, err := changes.Next()
+		if err != nil {
+			if last := changes.LastSeq(); last != "" {
+				f.since = last
+			}
+			if err == io.EOF {
+				err = &Error{Op: changes.s.op, Err: errFeedEnded}
+			}
+			return err
+		}
+		f.put(row)
+		quiet.Reset(f.feeds.options.Quiet)
+	}
+}
+
+// same fails if the database is not the one that the feed began with.
+func (f *feed) same(ctx context.Context) error {
+	info, err := f.db.Info(ctx)
+	if err != nil {
+		return err
+	}
+	return f.sameAs(info)
+}
+
+func (f *feed) sameAs(info Info) error {
+	if info.InstanceStartTime == f.instance {
+		return nil
+	}
+	return &Error{Op: "GET _changes", Status: http.StatusNotFound, Name: "not_found", Reason: "Database was deleted and created again."}
+}
+
+// put takes a row into the ring and wakes whoever waits for one.
+func (f *feed) put(row Change) {
+	limit := f.feeds.ringLimit()
+	now := time.Now()
+	f.mu.Lock()
+	f.ring.put(row, now, limit)
+	f.heard = now
+	wake := f.takeWaiting()
+	f.mu.Unlock()
+	f.feeds.rows.Add(1)
+	if row.Seq != "" {
+		f.since = row.Seq
+	}
+	wakeAll(wake)
+}
+
+// takeWaiting empties the list of those that wait. The caller holds mu.
+func (f *feed) takeWaiting() []*FeedReader {
+	wake := f.waiting
+	f.waiting = nil
+	for _, r := range wake {
+		r.place = 0
+	}
+	return wake
+}
+
+func wakeAll(readers []*FeedReader) {
+	for _, r := range readers {
+		r.wake()
+	}
+}
+
+// fail ends the feed for all its readers.
+func (f *feed) fail(err error) {
+	f.mu.Lock()
+	wake := f.end(err)
+	f.mu.Unlock()
+	f.feeds.remove(f)
+	wakeAll(wake)
+}
+
+// end makes the feed be over, and returns whom to wake. The caller holds mu.
+func (f *feed) end(err error) []*FeedReader {
+	if f.state == feedOver {
+		return nil
+	}
+	f.state, f.err = feedOver, err
+	for _, t := range []*time.Timer{f.timer, f.leaving} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	if f.yield != nil {
+		f.yield(err)
+	}
+	return f.takeWaiting()
+}
+
+func (f *feed) is(state feedState) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state == state
+}
+
+// missing and here tell the owner of the feeds, once each, that a started feed is not to be had, and that it is again.
+func (f *feed) missing(err error) {
+	if f.is(feedStarting) || f.lost {
+		return
+	}
+	f.lost = true
+	f.feeds.lost.Add(1)
+	f.feeds.options.Lost(f.key.database, err)
+}
+
+func (f *feed) here() {
+	f.found = true
+	if f.lost {
+		f.lost = false
+		f.feeds.options.Lost(f.key.database, nil)
+	}
+}
+
+// enter counts a reader in; false: the feed is over.
+func (f *feed) enter() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state == feedOver {
+		return false
+	}
+	f.readers++
+	if f.leaving != nil {
+		f.leaving.Stop()
+		f.leaving = nil
+	}
+	return true
+}
+
+// exit counts a reader out. The last one has the feed end after a while.
+func (f *feed) exit(r *FeedReader) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forget(r)
+	if f.readers--; f.readers == 0 && f.state != feedOver {
+		f.leaving = time.AfterFunc(f.feeds.options.Linger, f.left)
+	}
+}
+
+// left ends the feed if nobody has come back.
+func (f *feed) left() {
+	f.mu.Lock()
+	if f.readers > 0 {
+		f.mu.Unlock()
+		return
+	}
+	f.end(errLeft)
+	f.mu.Unlock()
+	f.feeds.remove(f)
+}
+
+// joinAt is the position from which on a reader that joins now reads the ring. The caller holds mu.
+func (f *feed) joinAt() uint64 {
+	if f.overlap == 0 {
+		return f.ring.end()
+	}
+	return f.ring.since(time.Now().Add(-f.overlap))
+}
+
+// await has r woken at the next row or change of state. The caller holds mu.
+func (f *feed) await(r *FeedReader) {
+	if r.place == 0 {
+		f.waiting = append(f.waiting, r)
+		r.place = len(f.waiting)
+	}
+}
+
+// forget takes r off the list of those that wait. The caller holds mu.
+func (f *feed) forget(r *FeedReader) {
+	if r.place == 0 {
+		return
+	}
+	last := f.waiting[len(f.waiting)-1]
+	f.waiting[r.place-1], last.place = last, r.place
+	f.waiting = slices.Delete(f.waiting, len(f.waiting)-1, len(f.waiting))
+	r.place = 0
+}
