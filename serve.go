@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"pouchbridge/bridge"
+	"pouchbridge/couch"
 )
 
 // serve is the command serve.
@@ -63,6 +64,7 @@ func (s *settings) listen(ctx context.Context) (*service, error) {
 		PingInterval:       s.PingInterval,
 		WriteTimeout:       s.WriteTimeout,
 		UpstreamPatience:   s.UpstreamPatience,
+		Feeds:              couch.FeedsOptions{MaxOpen: s.MaxFeeds},
 		TrustedProxies:     s.proxies,
 		PolicyHeaders:      s.headers,
 		ProxySecret:        s.proxySecret,

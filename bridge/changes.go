@@ -1,12 +1,10 @@
 package bridge
 
 import (
-	"context"
 	"errors"
 	"io"
 
 	"pouchbridge/bridge/wire"
-	"pouchbridge/couch"
 )
 
 // pageBytes is how much of a page of changes is gathered before it is sent.
@@ -19,20 +17,14 @@ func (s *session) changes(t wire.Tag, op wire.Changes) {
 		return
 	}
 	if !op.Live {
-		s.endFeed(t, op, s.page(t, op))
+		s.endFeed(t, s.page(t, op))
 		return
 	}
-	s.conn.start(func() {
-		ctx, f := s.addFeed(t)
-		defer s.removeFeed(f)
-		if err := s.follow(ctx, t, op); ctx.Err() == nil {
-			s.endFeed(t, op, err)
-		}
-	})
+	s.follow(t, op)
 }
 
 // endFeed tells the client of a feed that failed.
-func (s *session) endFeed(t wire.Tag, op wire.Changes, err error) {
+func (s *session) endFeed(t wire.Tag, err error) {
 	if err == nil || s.ctx.Err() != nil {
 		return
 	}
@@ -42,7 +34,7 @@ func (s *session) endFeed(t wire.Tag, op wire.Changes, err error) {
 	if over := s.ended(); over != nil {
 		err = &refusedError{*over}
 	}
-	msg, ok := s.wire.FeedFailed(nil, t, s.explain(op, err))
+	msg, ok := s.wire.FeedFailed(nil, t, s.explain(wire.Changes{}, err))
 	if !ok {
 		s.fail(err)
 		return
@@ -108,18 +100,4 @@ func (s *session) pagePart(t wire.Tag, op *wire.Changes) (last string, err error
 			}
 		}
 	}
-}
-
-// follow sends every row after op.Since until ctx ends.
-func (s *session) follow(ctx context.Context, t wire.Tag, op wire.Changes) error {
-	s.conn.server.metrics.feeds.Inc()
-	defer s.conn.server.metrics.feeds.Dec()
-	if !s.grant.Access.CanRead() {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	return s.db.Follow(ctx, s.visible.changes(op.Since), s.conn.server.options.UpstreamPatience, func(row couch.Change) error {
-		s.visible.show(row.ID)
-		return s.send(ctx, s.wire.Change(nil, t, row.Row))
-	})
 }

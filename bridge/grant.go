@@ -117,9 +117,7 @@ func (s *session) endGrant(why *wire.Error) {
 	s.over = why
 	opened := s.opened
 	feeds := slices.Clone(s.feeds)
-	for _, f := range feeds {
-		f.cancel()
-	}
+	s.stopFeeds()
 	s.mu.Unlock()
 	s.log.Info().Str("subject", s.grant.Subject).Str("database", s.grant.Database).Str("reason", why.Reason).Msg("grant ended")
 	waiting, idle := s.calls.close()
@@ -130,7 +128,7 @@ func (s *session) endGrant(why *wire.Error) {
 
 // sayOver tells the client why its session ends, where it can: in answer to its
 // calls and feeds, after the writes that were under way have been answered.
-func (s *session) sayOver(feeds []*feed, waiting []wire.Call, idle <-chan struct{}) {
+func (s *session) sayOver(feeds []*liveFeed, waiting []wire.Call, idle <-chan struct{}) {
 	s.await(s.granted, writeGrace)
 	for _, call := range waiting {
 		s.refuseCall(call.Tag)

@@ -71,8 +71,8 @@ func TestCookieDies(t *testing.T) {
 	remove()
 	over := false
 	eventually(t, "CouchDB has forgotten the user", func() bool { // it caches users for a while
-		if !over {
-			ch.post("_getRevisionTree", `["a"]`)
+		if !over { // the connection may end meanwhile
+			_ = c.ws.Write(t.Context(), websocket.MessageText, fmt.Appendf(nil, `["%s","data",[1,null,"_getRevisionTree",["a"]]]`+"\n", ch.id))
 		}
 		select {
 		case <-c.closed:

@@ -73,6 +73,9 @@ type Options struct {
 	ProxySecret string
 	// Upstreams are servers besides the default one that a grant may name.
 	Upstreams map[string]*couch.Client
+	// Feeds tune the feeds of changes that sessions share, one for each database
+	// and filter. Patience and Lost are the bridge's own.
+	Feeds couch.FeedsOptions
 	// Logger is where the bridge logs; the zero value logs nothing.
 	Logger zerolog.Logger
 	// Registerer is where metrics are registered; nil: nowhere.
@@ -108,6 +111,7 @@ type Server struct {
 	decider  *auth.Decider
 	upstream *couch.Client
 	metrics  *metrics
+	feeds    map[*couch.Client]*couch.Feeds // by server
 	lastID   atomic.Uint64
 
 	revocations atomic.Uint64 // how often Revoke was called
@@ -132,9 +136,39 @@ func NewServer(policy auth.Policy, upstream *couch.Client, o Options) *Server {
 		upstream: upstream,
 		metrics:  newMetrics(o.Registerer),
 		conns:    make(map[*conn]struct{}),
+		feeds:    make(map[*couch.Client]*couch.Feeds),
 	}
+	s.addFeeds("", upstream)
+	for name, c := range o.Upstreams {
+		s.addFeeds(name, c)
+	}
+	s.metrics.watchFeeds(o.Registerer, s.feeds)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
+}
+
+// addFeeds makes the shared feeds of a server.
+func (s *Server) addFeeds(name string, c *couch.Client) {
+	log := s.options.Logger.With().Str("upstream", name).Logger()
+	o := s.options.Feeds
+	o.Patience = s.options.UpstreamPatience
+	o.Lost = func(database string, err error) {
+		event := log.Warn().Err(err)
+		if err == nil {
+			event = log.Info()
+		}
+		switch {
+		case database != "" && err != nil:
+			event.Str("database", database).Msg("the shared feed has broken off and is taken up again; sessions wait for it")
+		case database != "":
+			event.Str("database", database).Msg("the shared feed is back")
+		case err != nil:
+			event.Msg("_db_updates cannot be read; idle feeds stay open, and those beyond the limit are polled")
+		default:
+			event.Msg("_db_updates is read")
+		}
+	}
+	s.feeds[c] = c.NewFeeds(o)
 }
 
 // ServeHTTP takes a websocket upgrade at any path. The connection outlives the
@@ -269,6 +303,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	s.cancel()
+	for _, feeds := range s.feeds {
+		feeds.Close()
+	}
 	return errors.Join(err, s.decider.Close(ctx))
 }
 

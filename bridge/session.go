@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,10 +18,6 @@ import (
 // has ended, so that it is not cut between CouchDB and its answer.
 const writeGrace = 5 * time.Second
 
-// maxFeeds is how many live feeds a session may have. A client has one; the
-// oldest ends when there are more.
-const maxFeeds = 4
-
 // session is one database on a connection under one grant.
 type session struct {
 	conn  *conn
@@ -37,7 +32,8 @@ type session struct {
 	// Set before the client is told that it has the session.
 	request auth.Request
 	grant   auth.Grant
-	client  *couch.Client // of the grant's server, as the grant's identity
+	service *couch.Client // of the grant's server, as the bridge's own account
+	client  *couch.Client // the same as the grant's identity
 	db      *couch.Database
 	visible *visible
 
@@ -49,17 +45,11 @@ type session struct {
 	over    *wire.Error // why the grant does not hold any more
 	closed  bool
 	expiry  *time.Timer
-	feeds   []*feed // live ones, oldest first
+	feeds   []*liveFeed // oldest first
 
 	asking atomic.Bool   // the policy is asked again
 	asked  time.Time     // when that was last; owned by who has set asking
 	told   chan struct{} // holds a token when a client was told that its grant is over
-}
-
-// feed is a live feed of a session.
-type feed struct {
-	tag    wire.Tag
-	cancel context.CancelFunc
 }
 
 func newSession(c *conn, w wire.Session) *session {
@@ -143,9 +133,10 @@ func (s *session) connect(grant auth.Grant) error {
 	if !grant.Expires.IsZero() && !time.Now().Before(grant.Expires) {
 		return &auth.Refusal{Code: auth.Unauthorized, Message: grantExpired}
 	}
-	service, err := s.conn.server.upstreamOf(grant)
+	var err error
+	s.service, err = s.conn.server.upstreamOf(grant)
 	if err == nil {
-		s.client, err = s.conn.server.as(service, grant.Identity)
+		s.client, err = s.conn.server.as(s.service, grant.Identity)
 	}
 	if err == nil {
 		s.db, err = s.client.Database(grant.Database)
@@ -159,7 +150,7 @@ func (s *session) connect(grant auth.Grant) error {
 	patience := s.conn.server.options.UpstreamPatience
 	_, err = retry(s.ctx, patience, func() (couch.Info, error) { return s.db.Info(s.ctx) })
 	if couch.IsDatabaseMissing(err) && grant.Create != nil {
-		_, err = retry(s.ctx, patience, func() (struct{}, error) { return struct{}{}, create(s.ctx, service, grant) })
+		_, err = retry(s.ctx, patience, func() (struct{}, error) { return struct{}{}, create(s.ctx, s.service, grant) })
 	}
 	return refusedByCouchDB(grant, err)
 }
@@ -260,9 +251,7 @@ func (s *session) drain() {
 	s.calls.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, f := range s.feeds {
-		f.cancel()
-	}
+	s.stopFeeds()
 	if !s.opened {
 		s.cancel() // not granted, and it will not be
 	}
@@ -281,28 +270,6 @@ func (s *session) close() {
 		s.expiry.Stop()
 	}
 	s.closed = true
-}
-
-// addFeed makes a live feed's context.
-func (s *session) addFeed(t wire.Tag) (context.Context, *feed) {
-	ctx, cancel := context.WithCancel(s.ctx)
-	f := &feed{t, cancel}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.over != nil {
-		cancel()
-	}
-	s.feeds = append(s.feeds, f)
-	if len(s.feeds) > maxFeeds {
-		s.feeds[0].cancel()
-		s.feeds = s.feeds[1:]
-	}
-	return ctx, f
-}
-
-func (s *session) removeFeed(f *feed) {
-	f.cancel()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.feeds = slices.DeleteFunc(s.feeds, func(other *feed) bool { return other == f })
+	s.stopFeeds()
+	s.feeds = nil
 }

@@ -36,6 +36,7 @@ type upstream struct {
 	db     *couch.Database // exists, and is empty
 	name   string
 	feeds  atomic.Int64 // requests of _changes that are open
+	server *httptest.Server
 
 	mu   sync.Mutex
 	door func(http.ResponseWriter, *http.Request) bool // nil: all pass
@@ -46,9 +47,9 @@ var databases atomic.Int64
 func newUpstream(t *testing.T) *upstream {
 	t.Helper()
 	u := &upstream{t: t, name: fmt.Sprintf("bridge-%d-%d", time.Now().UnixNano(), databases.Add(1))}
-	server := httptest.NewServer(u.guard(u.store()))
-	t.Cleanup(server.Close)
-	client, err := couch.New(server.URL, couch.Options{Heartbeat: time.Second})
+	u.server = httptest.NewServer(u.guard(u.store()))
+	t.Cleanup(u.server.Close)
+	client, err := couch.New(u.server.URL, couch.Options{Heartbeat: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,6 +132,9 @@ func (u *upstream) hold(door func(http.ResponseWriter, *http.Request) bool) {
 	u.door = door
 }
 
+// cut breaks off whatever the bridge is asking.
+func (u *upstream) cut() { u.server.CloseClientConnections() }
+
 func refuse(status int) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		http.Error(w, "away", status)
@@ -160,6 +164,7 @@ func newBridge(t *testing.T, u *upstream, policy auth.Policy, o bridge.Options) 
 	f := &fixture{upstream: u, metrics: prometheus.NewRegistry()}
 	o.Registerer = f.metrics
 	o.UpstreamPatience = cmp.Or(o.UpstreamPatience, 5*time.Second)
+	o.Feeds.Linger = cmp.Or(o.Feeds.Linger, 50*time.Millisecond)
 	f.server = bridge.NewServer(policy, u.client, o)
 	f.http = httptest.NewServer(f.server)
 	t.Cleanup(func() {

@@ -3,6 +3,7 @@ package couch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -53,6 +54,9 @@ const (
 	feedOver                      // err says why
 )
 
+// ErrFeedNotStarted is a part of the error that readers get when their feed could not be started within FeedsOptions.Patience.
+var ErrFeedNotStarted = errors.New("couch: the shared feed could not be started")
+
 var (
 	errEvicted = errors.New("gave way to another feed")
 	errQuiet   = errors.New("had no row for a while")
@@ -77,8 +81,11 @@ func (f *feed) run(ctx context.Context) {
 			return
 		case err == nil:
 			continue
-		case !Transient(err) || f.is(feedStarting) && f.patience() <= 0:
+		case !Transient(err):
 			f.fail(err)
+			return
+		case f.is(feedStarting) && f.patience() <= 0:
+			f.fail(fmt.Errorf("%w: %w", ErrFeedNotStarted, err))
 			return
 		}
 		f.missing(err)

@@ -25,6 +25,7 @@ type FeedReader struct {
 	options ChangesOptions // Since moves on
 	wake    func()
 	private bool
+	recent  recent
 	live    bool   // reads from the ring
 	pos     uint64 // in the ring, of the next row
 	feed    *feed  // nil before it has joined
@@ -47,8 +48,8 @@ func (f *Feeds) Read(d *Database, o ChangesOptions, wake func()) *FeedReader {
 // Next returns the next rows in the order of the feed. No rows and no error: there is nothing now, and wake will be called. A row's
 // bytes must not be changed, and stay valid.
 //
-// After a transient *Error Next may be called again. CouchDB did not answer the reader itself then, or the feed could not be
-// started within FeedsOptions.Patience. Other errors are final: a 404 *Error once the database is gone, 401 or 403 if it may not be read.
+// After a transient *Error Next may be called again. CouchDB did not answer the reader itself then, or, if it is an
+// [ErrFeedNotStarted] as well, the feed could not be started for as long as FeedsOptions.Patience. Other errors are final: a 404 *Error once the database is gone, 401 or 403 if it may not be read.
 func (r *FeedReader) Next(ctx context.Context) ([]Change, error) {
 	for {
 		rows, again, err := r.step(ctx)
@@ -96,19 +97,24 @@ func (r *FeedReader) take() ([]Change, error) {
 	f := r.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	rows, kept := f.ring.from(r.pos, takeBytes)
-	switch {
-	case !kept:
-		return nil, errOvertaken
-	case len(rows) > 0:
-		r.pos += uint64(len(rows))
-		r.options.Since = rows[len(rows)-1].Seq
-		return rows, nil
-	case f.state == feedOver:
-		return nil, r.over()
+	for {
+		rows, kept := f.ring.from(r.pos, takeBytes)
+		switch {
+		case !kept:
+			return nil, errOvertaken
+		case len(rows) > 0:
+			r.pos += uint64(len(rows))
+			r.options.Since = rows[len(rows)-1].Seq
+			if rows = r.recent.without(rows); len(rows) > 0 {
+				return rows, nil
+			}
+		case f.state == feedOver:
+			return nil, r.over()
+		default:
+			f.await(r)
+			return nil, nil
+		}
 	}
-	f.await(r)
-	return nil, nil
 }
 
 // over is what follows from the feed being so. The caller holds its mu.
@@ -140,7 +146,7 @@ func (r *FeedReader) catchUp(ctx context.Context) ([]Change, error) {
 		return nil, err
 	}
 	// Of an answer that broke off, the rows are good.
-	if len(rows) > 0 {
+	if r.recent.remember(rows); len(rows) > 0 {
 		r.options.Since = rows[len(rows)-1].Seq
 	}
 	if atEnd {

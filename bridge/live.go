@@ -1,0 +1,175 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"pouchbridge/bridge/wire"
+	"pouchbridge/couch"
+)
+
+// maxFeeds is how many live feeds a session may have. A client has one; the
+// oldest ends when there are more.
+const maxFeeds = 4
+
+// liveFeed is a live feed of a session: it reads the feed that all sessions of
+// the database share. It has a goroutine only while there is something to send.
+type liveFeed struct {
+	session *session
+	tag     wire.Tag
+	reader  *couch.FeedReader // nil: the session may not read, and the feed stays empty
+
+	mu      sync.Mutex
+	running bool               // pump runs
+	again   bool               // there was something new since it last looked
+	over    bool               // nothing is sent any more
+	cancel  context.CancelFunc // of pump; nil while it does not run
+}
+
+// follow begins to send every row after op.Since, and goes on until the session
+// ends.
+func (s *session) follow(t wire.Tag, op wire.Changes) {
+	f := &liveFeed{session: s, tag: t}
+	if s.grant.Access.CanRead() {
+		f.reader = s.conn.server.feeds[s.service].Read(s.db, s.visible.changes(op.Since), f.wake)
+	}
+	s.addFeed(f)
+	if f.reader != nil {
+		f.wake()
+	}
+}
+
+// addFeed counts a live feed in. One that comes after the session's end is over
+// at once.
+func (s *session) addFeed(f *liveFeed) {
+	s.mu.Lock()
+	var ends *liveFeed
+	if over := s.over != nil || s.closed; over {
+		ends = f
+	} else if s.feeds = append(s.feeds, f); len(s.feeds) > maxFeeds {
+		ends, s.feeds = s.feeds[0], slices.Delete(s.feeds, 0, 1)
+	}
+	s.mu.Unlock()
+	s.conn.server.metrics.feeds.Inc()
+	if ends != nil {
+		ends.stop()
+	}
+}
+
+func (s *session) removeFeed(f *liveFeed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.feeds = slices.DeleteFunc(s.feeds, func(other *liveFeed) bool { return other == f })
+}
+
+// stopFeeds ends all live feeds; the caller holds mu. It does not wait.
+func (s *session) stopFeeds() {
+	for _, f := range s.feeds {
+		f.stop()
+	}
+}
+
+// wake has the feed sent on. It does not block.
+func (f *liveFeed) wake() {
+	f.mu.Lock()
+	start := !f.running && !f.over
+	f.again = true
+	f.running = f.running || start
+	f.mu.Unlock()
+	if start && !f.session.conn.start(f.pump) {
+		f.mu.Lock()
+		f.running = false
+		f.mu.Unlock()
+		f.stop() // the connection is about to end
+	}
+}
+
+// stop ends the feed. It does not wait for what is being sent.
+func (f *liveFeed) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over {
+		return
+	}
+	f.over = true
+	f.session.conn.server.metrics.feeds.Dec()
+	if f.cancel != nil {
+		f.cancel()
+	}
+	if !f.running && f.reader != nil {
+		f.reader.Close()
+	}
+}
+
+// pump sends what there is.
+func (f *liveFeed) pump() {
+	s := f.session
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	f.mu.Lock()
+	if f.cancel = cancel; f.over {
+		cancel()
+	}
+	f.mu.Unlock()
+	for f.more(ctx) {
+		if err := f.send(ctx); err != nil && ctx.Err() == nil {
+			s.endFeed(f.tag, err)
+			s.removeFeed(f)
+			f.stop()
+		}
+	}
+}
+
+// more reports whether pump has to go on, and cleans up after it if not.
+func (f *liveFeed) more(ctx context.Context) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.over && f.again && ctx.Err() == nil {
+		f.again = false
+		return true
+	}
+	f.running, f.cancel = false, nil
+	if f.over {
+		f.reader.Close()
+	}
+	return false
+}
+
+// send sends rows until there are none for now.
+func (f *liveFeed) send(ctx context.Context) error {
+	s := f.session
+	for {
+		rows, err := f.next(ctx)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		var lines []byte
+		for i, row := range rows {
+			s.visible.show(row.ID)
+			lines = s.wire.Change(lines, f.tag, row.Row)
+			if len(lines) >= pageBytes || i == len(rows)-1 {
+				if err := s.send(ctx, lines); err != nil {
+					return err
+				}
+				lines = nil
+			}
+		}
+	}
+}
+
+// next is the next rows, none if there are none for now. CouchDB is asked again
+// for a while where it does not answer the session itself; the shared feed has
+// a patience of its own.
+func (f *liveFeed) next(ctx context.Context) ([]couch.Change, error) {
+	var over error
+	rows, err := retry(ctx, f.session.conn.server.options.UpstreamPatience, func() ([]couch.Change, error) {
+		rows, err := f.reader.Next(ctx)
+		if errors.Is(err, couch.ErrFeedNotStarted) {
+			over, err = err, nil
+		}
+		return rows, err
+	})
+	return rows, errors.Join(err, over)
+}

@@ -1,0 +1,119 @@
+package bridge_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pouchbridge/auth"
+	"pouchbridge/bridge"
+	"pouchbridge/couch"
+)
+
+// follow begins a live feed and waits until it has caught up: its catch-up is
+// the request after which the shared feed is enough.
+func (ch *channel) follow(f *fixture) {
+	ch.t.Helper()
+	before := f.metric("feed_catch_up_requests_total")
+	ch.post("_changes", `[0,{"since":0,"live":true}]`)
+	ch.reply()
+	eventually(ch.t, "the feed has caught up", func() bool { return f.metric("feed_catch_up_requests_total") > before })
+}
+
+// TestLiveIsShared has many readers of one database: CouchDB has one.
+func TestLiveIsShared(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const readers = 50
+	var channels []*channel
+	for range readers / 5 {
+		c := dial(t, f.http)
+		for range 5 {
+			ch := c.open("x")
+			ch.follow(f)
+			channels = append(channels, ch)
+		}
+	}
+	writer := dial(t, f.http).open("x")
+	writer.push(`{"_id":"first","_rev":"1-a"}`)
+	for _, ch := range channels {
+		if name, value := ch.event(); name != "change" {
+			t.Fatalf("got %s %s", name, value)
+		}
+	}
+	var asked atomic.Int64
+	f.hold(func(http.ResponseWriter, *http.Request) bool { asked.Add(1); return true })
+	for i := range 10 {
+		writer.push(fmt.Sprintf(`{"_id":"d%d","_rev":"1-a"}`, i))
+	}
+	for _, ch := range channels {
+		for i := range 10 {
+			name, value := ch.event()
+			if id, _ := row(t, value); name != "change" || id != fmt.Sprintf("d%d", i) {
+				t.Fatalf("got %s %s, want the change of d%d", name, value, i)
+			}
+		}
+	}
+	if n := asked.Load(); n != 10 {
+		t.Errorf("10 writes, read by %d, cost CouchDB %d requests", readers, n)
+	}
+	if n, live := f.feeds.Load(), f.metric("live_feeds"); n != 1 || live != readers || f.metric("shared_feeds_open") != 1 {
+		t.Errorf("%d feeds are open for %v readers", n, live)
+	}
+}
+
+// TestSlowLiveReader wants no rows while far more are written than the shared
+// feed keeps, and all of them after.
+func TestSlowLiveReader(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	f := newBridge(t, u, u.grantOwn(auth.Grant{}), bridge.Options{Feeds: couch.FeedsOptions{RingBytes: 2000}})
+	c := dial(t, f.http)
+	ch, writer := c.open("x"), c.open("x")
+	ch.follow(f)
+	writer.push(`{"_id":"first","_rev":"1-a"}`)
+	ch.event()
+	ch.send(`["%s","pause"]`+"\n", ch.id)
+	for i := range 100 {
+		writer.push(fmt.Sprintf(`{"_id":"d%d","_rev":"1-a"}`, i))
+	}
+	ch.send(`["%s","resume"]`+"\n", ch.id)
+	missed := map[string]bool{}
+	for i := range 100 {
+		missed[fmt.Sprintf("d%d", i)] = true
+	}
+	for len(missed) > 0 {
+		name, value := ch.event()
+		if name != "change" {
+			t.Fatalf("got %s %s", name, value)
+		}
+		id, _ := row(t, value)
+		delete(missed, id)
+	}
+	if f.metric("feed_overtaken_total") == 0 {
+		t.Error("the reader was never overtaken: the test does not test what it should")
+	}
+}
+
+// TestLiveOutlivesUpstream breaks the shared feed off for longer than calls are
+// tried again: who only listens is not disturbed.
+func TestLiveOutlivesUpstream(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	f := newBridge(t, u, u.grantOwn(auth.Grant{}), bridge.Options{UpstreamPatience: 50 * time.Millisecond})
+	ch := dial(t, f.http).open("x")
+	ch.follow(f)
+	eventually(t, "the feed is open", func() bool { return f.feeds.Load() == 1 })
+	u.hold(refuse(http.StatusServiceUnavailable))
+	u.cut()
+	eventually(t, "the feed is lost", func() bool { return f.metric("shared_feeds_lost_total") == 1 })
+	u.hold(nil)
+	if _, err := u.db.BulkDocs(t.Context(), values(`{"_id":"a","_rev":"1-a"}`), false); err != nil {
+		t.Fatal(err)
+	}
+	if name, value := ch.event(); name != "change" {
+		t.Errorf("got %s %s", name, value)
+	}
+}
