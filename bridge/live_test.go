@@ -105,15 +105,20 @@ func TestLiveOutlivesUpstream(t *testing.T) {
 	f := newBridge(t, u, u.grantOwn(auth.Grant{}), bridge.Options{UpstreamPatience: 50 * time.Millisecond})
 	ch := dial(t, f.http).open("x")
 	ch.follow(f)
-	eventually(t, "the feed is open", func() bool { return f.feeds.Load() == 1 })
+	write := func(id string) {
+		t.Helper()
+		if _, err := u.db.BulkDocs(t.Context(), values(fmt.Sprintf(`{"_id":%q,"_rev":"1-a"}`, id)), false); err != nil {
+			t.Fatal(err)
+		}
+		name, value := ch.event()
+		if got, _ := row(t, value); name != "change" || got != id {
+			t.Errorf("got %s %s, want the change of %s", name, value, id)
+		}
+	}
+	write("before")
 	u.hold(refuse(http.StatusServiceUnavailable))
 	u.cut()
 	eventually(t, "the feed is lost", func() bool { return f.metric("shared_feeds_lost_total") == 1 })
 	u.hold(nil)
-	if _, err := u.db.BulkDocs(t.Context(), values(`{"_id":"a","_rev":"1-a"}`), false); err != nil {
-		t.Fatal(err)
-	}
-	if name, value := ch.event(); name != "change" {
-		t.Errorf("got %s %s", name, value)
-	}
+	write("after")
 }
