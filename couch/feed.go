@@ -26,7 +26,7 @@ type feed struct {
 	seen     string    // update_seq at a moment up to which everything is in the ring
 	begun    time.Time // when starting was first tried
 	found    bool      // CouchDB has answered since the last failure
-	lost     bool      // the options' Lost was told
+	failures int       // since CouchDB has answered
 	look     bool      // it was woken to see whether there is anything new
 
 	mu      sync.Mutex
@@ -320,20 +320,23 @@ func (f *feed) is(state feedState) bool {
 
 // missing and here tell the owner of the feeds, once each, that a started feed is not to be had, and that it is again.
 func (f *feed) missing(err error) {
-	if f.is(feedStarting) || f.lost {
+	if f.is(feedStarting) {
 		return
 	}
-	f.lost = true
-	f.feeds.lost.Add(1)
-	f.feeds.options.Lost(f.key.database, err)
+	switch f.failures++; f.failures {
+	case 1:
+		f.feeds.lost.Add(1)
+	case 2: // the first may be the clean end of a database that is gone
+		f.feeds.options.Lost(f.key.database, err)
+	}
 }
 
 func (f *feed) here() {
 	f.found = true
-	if f.lost {
-		f.lost = false
+	if f.failures > 1 {
 		f.feeds.options.Lost(f.key.database, nil)
 	}
+	f.failures = 0
 }
 
 // enter counts a reader in; false: the feed is over.

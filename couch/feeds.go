@@ -30,8 +30,8 @@ type FeedsOptions struct {
 	// Overlap (default 30 s) is how old rows a reader is shown again when it joins a feed of a database with several
 	// replicas of each shard, see [Feeds].
 	Overlap time.Duration
-	// Lost, if not nil, is called once when a started feed, or the one of _db_updates (database ""), fails in passing, with
-	// the error, and once when it is back, with nil. It must not block.
+	// Lost, if not nil, is called once when a started feed has broken off and cannot be taken up again at once, or when
+	// _db_updates (database "") cannot be read, with the error, and once when it can again, with nil. It must not block.
 	Lost func(database string, err error)
 }
 
