@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/pprof"
 	"net/url"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 // upTimeout is how long CouchDB may take to say that it is up.
 const upTimeout = 5 * time.Second
 
-// adminHandler answers operators: /metrics, /healthz, /readyz and /grants.
+// adminHandler answers operators: /metrics, /healthz, /readyz, /grants and, if they are wanted, profiles.
 func (s *service) adminHandler(registry *prometheus.Registry) http.Handler {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfoGauge())
 	mux := http.NewServeMux()
@@ -26,6 +27,11 @@ func (s *service) adminHandler(registry *prometheus.Registry) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("DELETE /grants", s.revoke)
+	if s.PProf {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	return mux
 }
 

@@ -90,6 +90,7 @@ type Config struct {
 	TLSCertFile    string   `env:"TLS_CERT_FILE" help:"Certificate chain in PEM for wss. With TLS_KEY_FILE, or not at all: then put a proxy that terminates TLS in front."`
 	TLSKeyFile     string   `env:"TLS_KEY_FILE" help:"The private key of the certificate in PEM."`
 	AdminListen    string   `env:"ADMIN_LISTEN" help:"Address for operators, host:port: /metrics (Prometheus), /healthz (the process serves), /readyz (it is not draining and CouchDB answers), DELETE /grants (which ends sessions). Empty: none. It asks for no password; keep it off the internet."`
+	PProf          bool     `env:"PPROF" envDefault:"false" help:"true: ADMIN_LISTEN also has /debug/pprof/, profiles of the running program for go tool pprof."`
 
 	MaxConnections     int           `env:"MAX_CONNECTIONS" envDefault:"10000" min:"0" help:"Websockets at a time; further ones are refused. 0: no limit."`
 	MaxSessions        int           `env:"MAX_SESSIONS" envDefault:"256" min:"1" help:"Databases open at a time on one websocket."`

@@ -56,6 +56,7 @@ func TestConfigurationFaults(t *testing.T) {
 			`POUCHBRIDGE_LISTEN is "localhost"; it must be host:port, like 127.0.0.1:3000 or :3000`,
 		}},
 		{"port by name", "serve", map[string]string{"LISTEN": "localhost:http"}, []string{`POUCHBRIDGE_LISTEN is "localhost:http"; its port must be a number from 0 to 65535`}},
+		{"profiles nowhere", "serve", map[string]string{"PPROF": "true"}, []string{`POUCHBRIDGE_PPROF is true, but POUCHBRIDGE_ADMIN_LISTEN, where the profiles would be, is not set`}},
 		{"port too large", "serve", map[string]string{"ADMIN_LISTEN": ":70000"}, []string{`POUCHBRIDGE_ADMIN_LISTEN is ":70000"; its port must be a number from 0 to 65535`}},
 		{"not numbers", "serve", map[string]string{"MAX_CONNECTIONS": "many", "MAX_MESSAGE_BYTES": "64MiB", "PING_INTERVAL": "25", "DRAIN_TIMEOUT": "long"}, []string{
 			`POUCHBRIDGE_MAX_CONNECTIONS is "many"; it must be a whole number`,

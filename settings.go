@@ -43,6 +43,8 @@ func configure(getenv func(string) string, command string, stderr io.Writer) (*s
 	checkAddress("LISTEN", c.Listen, &f)
 	if c.AdminListen != "" {
 		checkAddress("ADMIN_LISTEN", c.AdminListen, &f)
+	} else if c.PProf {
+		f.add("PPROF", "is true, but %sADMIN_LISTEN, where the profiles would be, is not set", prefix)
 	}
 	s.checkLoopback(command, &f)
 	s.checkOrigins(&f)
