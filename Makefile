@@ -1,4 +1,4 @@
-.PHONY: dev build test race lint
+.PHONY: dev build test race lint bench
 
 # Serve on ws://127.0.0.1:3000, with a CouchDB of its own.
 dev:
@@ -19,3 +19,8 @@ race:
 # gofmt, go vet, staticcheck and govulncheck.
 lint:
 	.ci/lint
+
+# Measure the bridge beside its peers, and write the tables of docs/BENCHMARKS.md. With COUCHDB_URL on that CouchDB.
+bench:
+	go build -o bin/bench ./test/bench
+	bin/bench -write docs/BENCHMARKS.md

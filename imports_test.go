@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"pouchbridge/auth":               {},
 	"pouchbridge/couch":              {},
 	"pouchbridge/couch/embedded":     {},
+	"pouchbridge/test/bench":         {"pouchbridge/bridge/wire", "pouchbridge/bridge/wire/legacy", "pouchbridge/couch", "pouchbridge/couch/embedded"},
 }
 
 // confined are the modules of others that only some packages may import.
@@ -34,7 +35,7 @@ var confined = map[string][]string{
 	"github.com/go-kivik/kivik/v4": {"pouchbridge/couch"},
 	"go.etcd.io/bbolt":             {"pouchbridge/couch/embedded"},
 	"github.com/caarlos0/env/v10":  {"pouchbridge"},
-	"github.com/coder/websocket":   {"pouchbridge/bridge"},
+	"github.com/coder/websocket":   {"pouchbridge/bridge", "pouchbridge/test/bench"},
 	"github.com/dop251/goja":       {"pouchbridge/auth", "pouchbridge/couch/embedded"},
 	"github.com/golang-jwt/jwt/v5": {"pouchbridge/auth"},
 	"go.yaml.in/yaml/v3":           {"pouchbridge/auth"},
