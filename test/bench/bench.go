@@ -45,9 +45,6 @@ func openBench(ctx context.Context, o options, couchdbURL string, log io.Writer)
 
 func (b *bench) open(ctx context.Context, couchdbURL string) error {
 	var err error
-	if err := checkFiles(b.filesNeeded()); err != nil {
-		return err
-	}
 	if b.dir, err = os.MkdirTemp("", "pouchbridge-bench-"); err != nil {
 		return err
 	}
@@ -71,16 +68,6 @@ func (b *bench) close() error {
 }
 
 func (b *bench) logf(format string, args ...any) { fmt.Fprintf(b.log, "bench: "+format+"\n", args...) }
-
-// filesNeeded is how many files this process may have open: a websocket for each session, and both sides of the proxy where
-// the bridge has a request upstream for each.
-func (b *bench) filesNeeded() int {
-	most := max(b.fanout, b.idle)
-	for _, n := range b.sessions {
-		most = max(most, 3*n)
-	}
-	return most + 500
-}
 
 // build makes the bridge with the flags of the release.
 func (b *bench) build(ctx context.Context) error {

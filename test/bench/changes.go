@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"time"
@@ -72,105 +70,6 @@ func (b *bench) compareReaders(ctx context.Context, server *rowsServer) (report,
 	}, nil
 }
 
-// rowsServer answers _changes with many rows. They are a block of rows that is sent again and again: what a reader does with
-// one does not depend on those before.
-type rowsServer struct {
-	server  *http.Server
-	served  chan error
-	url     string
-	web     *http.Client
-	rows    int
-	rowSize int
-	bytes   [2]int64 // of an ordinary and of a continuous answer
-	blocks  [2][]byte
-}
-
-// blockRows is how many different rows there are.
-const blockRows = 1000
-
-func openRows(rows int) (*rowsServer, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	s := &rowsServer{url: "http://" + l.Addr().String(), web: &http.Client{Transport: &http.Transport{DisableCompression: true}},
-		rows: rows, served: make(chan error, 1)}
-	s.blocks = [2][]byte{rowBlock(",\n"), rowBlock("\n")}
-	s.rowSize = len(s.blocks[1]) / blockRows
-	for i := range s.bytes {
-		var counted counter
-		if err := s.answer(&counted, i == 1); err != nil {
-			return nil, errors.Join(err, l.Close())
-		}
-		s.bytes[i] = int64(counted)
-	}
-	s.server = &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second}
-	go func() { s.served <- s.server.Serve(l) }()
-	return s, nil
-}
-
-// rowBlock has rows as CouchDB 3.5.0 sends them for a database of two shards.
-func rowBlock(separator string) []byte {
-	const seq = "-g1AAAACbeJzLYWBgYMpgTmEQTM4vTc5ISXIwNDLXMwBCwxyQVCJDUv3___-zMpgTmXOBAuzGSSmJBolJ2DTgMSaPBUgyNACp_1DTWMCmmSelGpiaYTUtCwBKKyjV"
-	var block bytes.Buffer
-	for i := range blockRows {
-		fmt.Fprintf(&block, `{"seq":"%d%s","id":"doc-%08d","changes":[{"rev":"1-%032x"}]}%s`, 100_000+i, seq, i, i, separator)
-	}
-	return block.Bytes()
-}
-
-type counter int64
-
-func (c *counter) Write(p []byte) (int, error) {
-	*c += counter(len(p))
-	return len(p), nil
-}
-
-func (s *rowsServer) serve(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = s.answer(w, r.URL.Query().Get("feed") == "continuous") // a reader that is gone will say why
-}
-
-// answer writes all rows.
-func (s *rowsServer) answer(w io.Writer, continuous bool) error {
-	block, head, tail := s.blocks[0], "{\"results\":[\n", "\n],\n\"last_seq\":\"1-x\",\"pending\":0}\n"
-	if continuous {
-		block, head, tail = s.blocks[1], "", "{\"last_seq\":\"1-x\",\"pending\":0}\n"
-	}
-	if _, err := io.WriteString(w, head); err != nil {
-		return err
-	}
-	for left := s.rows; left > 0; left -= blockRows {
-		part := block
-		if left <= blockRows {
-			part = firstRows(block, left, continuous)
-		}
-		if _, err := w.Write(part); err != nil {
-			return err
-		}
-	}
-	_, err := io.WriteString(w, tail)
-	return err
-}
-
-// firstRows are n rows, without a comma after the last one.
-func firstRows(block []byte, n int, continuous bool) []byte {
-	part := block[:len(block)/blockRows*n]
-	if !continuous {
-		part = bytes.TrimSuffix(part, []byte(",\n"))
-	}
-	return part
-}
-
-func (s *rowsServer) close() error {
-	s.web.CloseIdleConnections()
-	err := s.server.Close()
-	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
-	}
-	return err
-}
-
 // copyAll copies the answer to nowhere.
 func (s *rowsServer) copyAll(ctx context.Context, query string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/bench/_changes"+query, nil)
@@ -183,12 +82,8 @@ func (s *rowsServer) copyAll(ctx context.Context, query string) error {
 	}
 	defer response.Body.Close()
 	n, err := io.Copy(io.Discard, response.Body)
-	want := s.bytes[0]
-	if query != "" {
-		want = s.bytes[1]
-	}
-	if err == nil && n != want {
-		err = fmt.Errorf("%d bytes came, not %d", n, want)
+	if least := int64(s.rows) * int64(s.rowSize); err == nil && n < least {
+		err = fmt.Errorf("%d bytes came, not %d or more", n, least)
 	}
 	return err
 }

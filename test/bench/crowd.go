@@ -33,11 +33,16 @@ type arrival struct {
 	all     chan struct{} // closed when as many as waitFor have seen it
 }
 
-// openAtATime is how many clients connect at the same time.
-const openAtATime = 32
+const (
+	openAtATime = 32  // clients that connect at the same time
+	otherFiles  = 200 // open in this process, besides a websocket for each client and both sides of a proxied request for it
+)
 
 // openCrowd connects n clients. If name is not empty each goes live on that database, and sees up to writes writes.
 func openCrowd(ctx context.Context, url, name string, n, writes int) (*crowd, error) {
+	if err := checkFiles(3*n + otherFiles); err != nil {
+		return nil, err
+	}
 	following, end := context.WithCancel(ctx)
 	c := &crowd{clients: make([]*client, n), end: end, arrivals: make([]arrival, writes)}
 	for i := range c.arrivals {

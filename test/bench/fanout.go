@@ -52,7 +52,7 @@ func (b *bench) extraRequests(ctx context.Context) (extra float64, err error) {
 			if err := writeAndWait(ctx, db, c, 0); err != nil {
 				return err
 			}
-			if _, err := atRest(ctx, p.requests.Load); err != nil {
+			if _, err := b.atRest(ctx, p.requests.Load); err != nil {
 				return err
 			}
 			before := p.requests.Load()

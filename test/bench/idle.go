@@ -39,7 +39,7 @@ func (b *bench) weigh(ctx context.Context, live bool) (line []string, each float
 	err = b.upstream.withDatabase(ctx, func(db *database) error {
 		return b.withBridge(ctx, b.upstream.url.String(), func(br *bridge) error {
 			rss := func() (int64, error) { return memory(strconv.Itoa(br.pid()), "VmRSS") }
-			empty, err := settled(ctx, min(b.settle, 5*time.Second), rss)
+			empty, err := b.settled(ctx, min(b.settle, 5*time.Second), rss)
 			if err != nil {
 				return err
 			}
@@ -52,7 +52,7 @@ func (b *bench) weigh(ctx context.Context, live bool) (line []string, each float
 				return err
 			}
 			defer c.close()
-			full, err := settled(ctx, b.settle, rss)
+			full, err := b.settled(ctx, b.settle, rss)
 			each = float64(full-empty) / float64(b.idle)
 			line = []string{with, megabytes(empty), megabytes(full), kilobytes(each), number(c.lost.Load())}
 			return err
@@ -63,12 +63,12 @@ func (b *bench) weigh(ctx context.Context, live bool) (line []string, each float
 
 // settled is memory after some time, in which idle connections have been pinged, and once it stays within a megabyte for some
 // seconds.
-func settled(ctx context.Context, after time.Duration, read func() (int64, error)) (int64, error) {
+func (s sizes) settled(ctx context.Context, after time.Duration, read func() (int64, error)) (int64, error) {
 	if err := pause(ctx, after); err != nil {
 		return 0, err
 	}
 	var failed error
-	now, err := atRest(ctx, func() int64 {
+	now, err := s.atRest(ctx, func() int64 {
 		n, err := read()
 		failed = errors.Join(failed, err)
 		return n >> 20 << 20 // whole megabytes, or it would never be at rest

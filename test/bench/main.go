@@ -45,21 +45,22 @@ func main() {
 
 // sizes say how much is measured.
 type sizes struct {
-	docs       int   // of a replication
-	runs       int   // of what is repeated
-	sessions   []int // live on one database
-	fanout     int   // sessions that a write goes to
-	writes     int   // that are fanned out, one after the other
-	idle       int   // connections
-	rows       int   // of _changes
-	attachment int64 // bytes
-	settle     time.Duration
+	docs       int           // of a replication
+	runs       int           // of what is repeated
+	sessions   []int         // live on one database
+	fanout     int           // sessions that a write goes to
+	writes     int           // that are fanned out, one after the other
+	idle       int           // connections
+	rows       int           // of _changes
+	attachment int64         // bytes
+	settle     time.Duration // that idle connections are left alone before memory is looked at
+	rest       time.Duration // without a change of what is at rest
 }
 
 // full is what the tables of docs/BENCHMARKS.md are made with.
 func full() sizes {
 	return sizes{docs: 10_000, runs: 3, sessions: []int{1, 100, 1000, 5000}, fanout: 1000, writes: 200, idle: 5000,
-		rows: 1_000_000, attachment: 300_000_000, settle: 30 * time.Second}
+		rows: 1_000_000, attachment: 300_000_000, settle: 30 * time.Second, rest: 3 * time.Second}
 }
 
 // options are what the command line says.

@@ -19,7 +19,8 @@ const memdown = load('memdown');
 const databases = new Map();
 
 const server = http.createServer();
-load('pouch-websocket-sync').createServer(server, (credentials, name, callback) => callback(null, open(name)));
+load('pouch-websocket-sync').createServer(server, (credentials, name, callback) => callback(null, open(name)))
+  .on('error', () => {}); // of a connection whose client has ended, which would end the process otherwise
 server.listen(0, '127.0.0.1', () => say({ url: `ws://127.0.0.1:${server.address().port}` }));
 
 for await (const line of readline.createInterface({ input: process.stdin })) {

@@ -38,7 +38,7 @@ func (b *bench) countOpen(ctx context.Context, n int) (line []string, open int64
 				return err
 			}
 			defer c.close()
-			if open, err = atRest(ctx, p.changes.Load); err != nil {
+			if open, err = b.atRest(ctx, p.changes.Load); err != nil {
 				return err
 			}
 			others, requests := p.open.Load()-open, p.requests.Load()
@@ -58,15 +58,14 @@ func (b *bench) countOpen(ctx context.Context, n int) (line []string, open int64
 
 const (
 	seenTime = time.Minute     // a write has it to get to everybody
-	restTime = 3 * time.Second // without a change a number is at rest
-	restless = 2 * time.Minute // after that it will not come to rest
+	restless = 2 * time.Minute // after that a number will not come to rest
 )
 
-// atRest returns a number once it has stopped changing, or what it is when it will not.
-func atRest(ctx context.Context, read func() int64) (int64, error) {
+// atRest returns a number once it has not changed for s.rest, or what it is when it will not.
+func (s sizes) atRest(ctx context.Context, read func() int64) (int64, error) {
 	deadline := time.Now().Add(restless)
 	last, since := read(), time.Now()
-	for time.Since(since) < restTime && time.Now().Before(deadline) {
+	for time.Since(since) < s.rest && time.Now().Before(deadline) {
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
 			return 0, err
 		}
