@@ -114,25 +114,33 @@ func measureMove(ctx context.Context, direction, url, name string, size int64) (
 	if _, err := db.Info(ctx); err != nil { // there is a connection
 		return m, err
 	}
+	began := time.Now()
+	m.Before, m.Peak, err = peak(func() (err error) {
+		if direction == "push" {
+			m.Digest, err = pushAttachment(ctx, db, size)
+		} else {
+			m.Digest, err = pullAttachment(ctx, db, size)
+		}
+		return err
+	})
+	m.Took = time.Since(began).Seconds()
+	return m, err
+}
+
+// peak is this process's memory before fn runs, and the most that there is meanwhile.
+func peak(fn func() error) (before, most int64, err error) {
 	// VmHWM from now on: https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
-		return m, err
+		return 0, 0, err
 	}
-	if m.Before, err = memory("self", "VmRSS"); err != nil {
-		return m, err
+	if before, err = memory("self", "VmRSS"); err != nil {
+		return 0, 0, err
 	}
-	began := time.Now()
-	if direction == "push" {
-		m.Digest, err = pushAttachment(ctx, db, size)
-	} else {
-		m.Digest, err = pullAttachment(ctx, db, size)
+	if err := fn(); err != nil {
+		return 0, 0, err
 	}
-	if err != nil {
-		return m, err
-	}
-	m.Took = time.Since(began).Seconds()
-	m.Peak, err = memory("self", "VmHWM")
-	return m, err
+	most, err = memory("self", "VmHWM")
+	return before, most, err
 }
 
 const attachedTo, attachedAs = "attached", "file.bin"

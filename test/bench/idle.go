@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 )
 
 // idleConnections measures what idle connections cost in memory of the bridge process, alone and with a live session each.
 func (b *bench) idleConnections(ctx context.Context) (report, error) {
 	detail := table{
-		title: fmt.Sprintf("VmRSS of the bridge before and with %s idle connections, after %s and when it has come to rest:", number(b.idle), b.settle),
-		head:  []string{"connections with", "process alone", "with them", "per connection", "connections lost"},
+		title: fmt.Sprintf("VmRSS of the bridge before and with %s idle connections, soon after they were opened and %s later, in which Go has collected garbage at least once, and clients were pinged:", number(b.idle), b.settle),
+		head:  []string{"connections with", "process alone", "with them, soon", "with them, later", "per connection, soon", "per connection, later", "connections lost"},
 	}
 	var each [2]float64
 	for i, live := range []bool{false, true} {
@@ -39,7 +38,7 @@ func (b *bench) weigh(ctx context.Context, live bool) (line []string, each float
 	err = b.upstream.withDatabase(ctx, func(db *database) error {
 		return b.withBridge(ctx, b.upstream.url.String(), func(br *bridge) error {
 			rss := func() (int64, error) { return memory(strconv.Itoa(br.pid()), "VmRSS") }
-			empty, err := b.settled(ctx, min(b.settle, 5*time.Second), rss)
+			empty, err := b.settled(ctx, rss)
 			if err != nil {
 				return err
 			}
@@ -52,29 +51,32 @@ func (b *bench) weigh(ctx context.Context, live bool) (line []string, each float
 				return err
 			}
 			defer c.close()
-			full, err := b.settled(ctx, b.settle, rss)
-			each = float64(full-empty) / float64(b.idle)
-			line = []string{with, megabytes(empty), megabytes(full), kilobytes(each), number(c.lost.Load())}
+			soon, err := b.settled(ctx, rss)
+			if err != nil {
+				return err
+			}
+			if err := pause(ctx, b.settle); err != nil {
+				return err
+			}
+			later, err := b.settled(ctx, rss)
+			per := func(full int64) float64 { return float64(full-empty) / float64(b.idle) }
+			each = per(later)
+			line = []string{with, megabytes(empty), megabytes(soon), megabytes(later), kilobytes(per(soon)), kilobytes(each), number(c.lost.Load())}
 			return err
 		})
 	})
 	return line, each, err
 }
 
-// settled is memory after some time, in which idle connections have been pinged, and once it stays within a megabyte for some
-// seconds.
-func (s sizes) settled(ctx context.Context, after time.Duration, read func() (int64, error)) (int64, error) {
-	if err := pause(ctx, after); err != nil {
-		return 0, err
-	}
+// settled is memory once it stays within a megabyte for a while.
+func (s sizes) settled(ctx context.Context, read func() (int64, error)) (int64, error) {
 	var failed error
-	now, err := s.atRest(ctx, func() int64 {
+	if _, err := s.atRest(ctx, func() int64 {
 		n, err := read()
 		failed = errors.Join(failed, err)
-		return n >> 20 << 20 // whole megabytes, or it would never be at rest
-	})
-	if err != nil || failed != nil {
-		return now, errors.Join(err, failed)
+		return n >> 20 // or it would never be at rest
+	}); err != nil || failed != nil {
+		return 0, errors.Join(err, failed)
 	}
 	return read()
 }

@@ -60,7 +60,7 @@ type sizes struct {
 // full is what the tables of docs/BENCHMARKS.md are made with.
 func full() sizes {
 	return sizes{docs: 10_000, runs: 3, sessions: []int{1, 100, 1000, 5000}, fanout: 1000, writes: 200, idle: 5000,
-		rows: 1_000_000, attachment: 300_000_000, settle: 30 * time.Second, rest: 3 * time.Second}
+		rows: 1_000_000, attachment: 300_000_000, settle: 150 * time.Second, rest: 3 * time.Second}
 }
 
 // options are what the command line says.

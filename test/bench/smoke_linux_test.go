@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"os"
+	"runtime"
 	"strconv"
 	"testing"
 )
@@ -58,5 +59,22 @@ func TestListenerPID(t *testing.T) {
 	}
 	if pid, err := listenerPID(0); !errors.Is(err, errNotHere) {
 		t.Errorf("process %d listens on port 0, %v", pid, err)
+	}
+}
+
+// Memory that was used for a moment only is seen.
+func TestPeak(t *testing.T) {
+	t.Parallel()
+	const size = 64 << 20
+	before, most, err := peak(func() error {
+		used := make([]byte, size)
+		for i := range used {
+			used[i] = 1
+		}
+		runtime.KeepAlive(used)
+		return nil
+	})
+	if err != nil || most-before < size/2 {
+		t.Errorf("%d bytes before, %d at most, %v; want %d more or nearly so", before, most, err, size)
 	}
 }
