@@ -48,18 +48,15 @@ func (b *bench) withBridge(ctx context.Context, couchdbURL string, fn func(*brid
 	return errors.Join(fn(br), br.stop())
 }
 
-// profiled has fn run while the processor is sampled, and saves that and the heap afterwards. The samples are of the time
-// given, which should be about as long as fn takes. Without -profile it only runs fn.
+// profiled has fn run while the processor is sampled, and saves that and the heap afterwards. It is sampled for as long as fn
+// is thought to take: a profile ends by the clock alone.
 func (b *bench) profiled(ctx context.Context, br *bridge, name string, takes time.Duration, fn func() error) error {
-	if b.profile == "" {
-		return fn()
-	}
 	if err := os.MkdirAll(b.profile, 0o755); err != nil {
 		return err
 	}
 	sampled := make(chan error, 1)
 	go func() {
-		sampled <- b.saveProfile(ctx, br, fmt.Sprintf("profile?seconds=%d", max(1, int(takes.Seconds()))), name+".cpu.pb.gz", takes)
+		sampled <- b.saveProfile(ctx, br, fmt.Sprintf("profile?seconds=%d", 1+int(takes.Seconds())), name+".cpu.pb.gz", takes)
 	}()
 	err := fn()
 	return errors.Join(err, <-sampled, b.saveProfile(ctx, br, "heap", name+".heap.pb.gz", 0))
