@@ -22,7 +22,7 @@ type contender interface {
 	place(ctx context.Context, direction string) (address, database string, err error)
 	// holds counts the documents of the database.
 	holds(ctx context.Context, database string) (int, error)
-	// remove takes the database away.
+	// remove takes the database away, whatever became of ctx.
 	remove(ctx context.Context, database string) error
 }
 
@@ -92,11 +92,7 @@ func (b *bench) replicate(ctx context.Context, c contender, direction string) (t
 	if err != nil {
 		return 0, err
 	}
-	defer func() {
-		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTime)
-		defer cancel()
-		err = errors.Join(err, c.remove(after, name))
-	}()
+	defer func() { err = errors.Join(err, c.remove(ctx, name)) }()
 	if took, err = b.runClient(ctx, address, name, direction); err != nil {
 		return 0, err
 	}
@@ -166,8 +162,11 @@ type bridgeContender struct {
 
 func (c *bridgeContender) place(ctx context.Context, direction string) (string, string, error) {
 	db, err := c.upstream.createDatabase(ctx)
-	if err == nil && direction == "pull" {
-		err = db.seed(ctx, documents(c.docs))
+	if err != nil || direction != "pull" {
+		return c.address, db.name, err
+	}
+	if err = db.seed(ctx, documents(c.docs)); err != nil {
+		err = errors.Join(err, c.remove(ctx, db.name))
 	}
 	return c.address, db.name, err
 }
@@ -177,7 +176,7 @@ func (c *bridgeContender) holds(ctx context.Context, name string) (int, error) {
 }
 
 func (c *bridgeContender) remove(ctx context.Context, name string) error {
-	return c.upstream.ask(ctx, "DELETE", "/"+name, nil, nil)
+	return (&database{c.upstream, name}).remove(ctx)
 }
 
 // originalContender is the original server in a Node process.

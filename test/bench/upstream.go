@@ -135,16 +135,20 @@ func (u *upstream) createDatabase(ctx context.Context) (*database, error) {
 	return db, u.ask(ctx, http.MethodPut, "/"+db.name, nil, nil)
 }
 
-// withDatabase has fn use a database, which is deleted afterwards, whatever became of ctx.
+// remove deletes the database, whatever became of ctx.
+func (db *database) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTime)
+	defer cancel()
+	return db.ask(ctx, http.MethodDelete, "/"+db.name, nil, nil)
+}
+
+// withDatabase has fn use a database, which is deleted afterwards.
 func (u *upstream) withDatabase(ctx context.Context, fn func(*database) error) error {
 	db, err := u.createDatabase(ctx)
 	if err != nil {
 		return err
 	}
-	err = fn(db)
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTime)
-	defer cancel()
-	return errors.Join(err, u.ask(after, http.MethodDelete, "/"+db.name, nil, nil))
+	return errors.Join(fn(db), db.remove(ctx))
 }
 
 // seedBatch is how many documents are written with one request.
