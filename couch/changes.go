@@ -136,8 +136,10 @@ func (d *Database) setFeed(r *request, o ChangesOptions) {
 		}
 		return
 	case Longpoll:
+		r.place = briefPlace
 		r.query.Set("feed", "longpoll")
 	case Continuous:
+		r.place = briefPlace
 		r.query.Set("feed", "continuous")
 	}
 	if o.Timeout > 0 {

@@ -32,6 +32,9 @@ type Options struct {
 	Heartbeat time.Duration
 	// MaxBatchBytes (default 8 MiB) is where the body of _bulk_docs is cut into several requests.
 	MaxBatchBytes int
+	// MaxConcurrency (default 128) bounds the calls under way at a time, those of all views together. Fewer are when the server
+	// cannot take so many, see [Client.Load]. Feeds do not count.
+	MaxConcurrency int
 	// MaxAnswerBytes (default 256 MiB) bounds an answer that is held in memory whole: Get, OpenRevs, RevsDiff, Info and the like.
 	MaxAnswerBytes int64
 }
@@ -50,7 +53,10 @@ type Client struct {
 	identity Identity         // of a view; zero: nobody but Login needs it
 	session  *cookieTransport // of a view with a cookie
 
-	uuid  string
+	uuid      string
+	limiter   *limiter   // of the server: views share it
+	observers *observers // likewise
+
 	known chan bool // holds one value: whether uuid was asked for. Taking it is the lock
 }
 
@@ -62,11 +68,12 @@ func New(rawURL string, o Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{options: o.withDefaults(), base: strings.TrimRight(u.EscapedPath(), "/"), known: make(chan bool, 1)}
+	c.limiter, c.observers = newLimiter(c.options.MaxConcurrency), &observers{}
 	c.known <- false
 	c.url = url.URL{Scheme: u.Scheme, Host: u.Host}
 	c.plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if c.plain.Transport = http.DefaultTransport; o.HTTPClient == nil {
-		c.own = newTransport()
+		c.own = newTransport(c.options.MaxConcurrency)
 		c.plain.Transport = c.own
 	} else if o.HTTPClient.Transport != nil {
 		c.plain.Transport = o.HTTPClient.Transport
@@ -139,6 +146,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxBatchBytes <= 0 {
 		o.MaxBatchBytes = 8 << 20
 	}
+	if o.MaxConcurrency <= 0 {
+		o.MaxConcurrency = 128
+	}
 	if o.MaxAnswerBytes <= 0 {
 		o.MaxAnswerBytes = 256 << 20
 	}
@@ -147,14 +157,14 @@ func (o Options) withDefaults() Options {
 
 // newTransport is tuned for one busy host and feeds that live for ever. There is no bound on the headers here: the watchdog
 // of each call has it.
-func newTransport() *http.Transport {
+func newTransport(concurrency int) *http.Transport {
 	dialer := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
-		MaxIdleConnsPerHost:   100, // the default of 2 opens a connection for nearly every call under load
+		MaxIdleConnsPerHost:   concurrency, // the default of 2 opens a connection for nearly every call under load
 		IdleConnTimeout:       90 * time.Second,
 		ForceAttemptHTTP2:     true,
 		DisableCompression:    true,
@@ -171,10 +181,10 @@ func (c *Client) Close() {
 // String is the URL without credentials and without a slash at the end.
 func (c *Client) String() string { return c.url.String() + c.base }
 
-// Up asks for GET /_up: nil when this CouchDB takes requests; a 404 *Error in maintenance mode.
+// Up asks for GET /_up: nil when this CouchDB takes requests; a 404 *Error in maintenance mode. It is not held up by other calls.
 // https://docs.couchdb.org/en/stable/api/server/common.html#up
 func (c *Client) Up(ctx context.Context) error {
-	_, err := c.fetch(ctx, request{method: http.MethodGet, op: "_up", path: c.base + "/_up"})
+	_, err := c.fetch(ctx, request{method: http.MethodGet, op: "_up", path: c.base + "/_up", place: noPlace})
 	return err
 }
 
@@ -189,12 +199,27 @@ type Server struct {
 // Server asks for GET /. It goes through Kivik's own client, which loses the error's name.
 func (c *Client) Server(parent context.Context) (Server, error) {
 	const op = "GET /"
+	r := request{method: http.MethodGet, op: "/"}
+	place, err := c.enter(parent, r, op)
+	if err != nil {
+		return Server{}, err
+	}
+	defer place.leave()
+	place.keep()
+	began := time.Now()
 	ctx, cancel := context.WithTimeoutCause(parent, c.options.Timeout, errSilent)
 	defer cancel()
 	v, err := c.control.Version(ctx)
 	if err != nil {
-		return Server{}, controlFailure(op, parent, ctx, err)
+		answer, err := controlFailure(op, parent, ctx, err)
+		if answer == nil {
+			c.unanswered(place, r, began, err)
+		} else {
+			c.answered(place, r, began, answer)
+		}
+		return Server{}, err
 	}
+	c.answered(place, r, began, &http.Response{StatusCode: http.StatusOK})
 	var raw struct {
 		UUID string `json:"uuid"`
 	}
@@ -204,15 +229,15 @@ func (c *Client) Server(parent context.Context) (Server, error) {
 	return Server{UUID: raw.UUID, Version: v.Version, Vendor: v.Vendor, Features: v.Features}, nil
 }
 
-// controlFailure turns an error of Kivik into one of this package.
-func controlFailure(op string, parent, ctx context.Context, err error) error {
+// controlFailure turns an error of Kivik into one of this package, and tells whether there was an answer.
+func controlFailure(op string, parent, ctx context.Context, err error) (*http.Response, error) {
 	var answer *chttp.HTTPError
 	if errors.As(err, &answer) {
 		status := answer.HTTPStatus()
-		return &Error{Op: op, Status: status, Name: statusName(status), Reason: answer.Reason,
+		return answer.Response, &Error{Op: op, Status: status, Name: statusName(status), Reason: answer.Reason,
 			RetryAfter: retryAfter(answer.Response.Header.Get("Retry-After"), time.Now())}
 	}
-	return callFailure(op, parent, ctx, bare(err))
+	return nil, callFailure(op, parent, ctx, bare(err))
 }
 
 // CreateOptions are the shards (Q) and replicas (N) of a new database; 0: the server's default.

@@ -11,11 +11,13 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Database is one database of a [Client]. It is safe for concurrent use.
+// Database is one database of a [Client]. It is safe for concurrent use. When calls have to wait for others to the same server,
+// those of each Database take turns: whoever makes many calls makes them through a Database of its own.
 type Database struct {
 	client *Client
 	name   string
 	path   string // escaped, from the server's root
+	flow   flow   // its calls that wait
 }
 
 // Database validates the name and touches nothing upstream. A name CouchDB would refuse is a 400 *Error
@@ -89,7 +91,7 @@ type Info struct {
 func (d *Database) Info(ctx context.Context) (Info, error) { return d.info(ctx, 0) }
 
 func (d *Database) info(ctx context.Context, answerWithin time.Duration) (Info, error) {
-	v, err := d.client.fetch(ctx, request{method: http.MethodGet, op: "database", path: d.path, answerWithin: answerWithin})
+	v, err := d.client.fetch(ctx, request{method: http.MethodGet, op: "database", path: d.path, flow: &d.flow, answerWithin: answerWithin})
 	if err != nil {
 		return Info{}, err
 	}
@@ -146,7 +148,7 @@ func (d *Database) SetSecurity(ctx context.Context, security jsontext.Value) err
 
 // get is a GET of one of the database's endpoints.
 func (d *Database) get(endpoint string) request {
-	return request{method: http.MethodGet, op: endpoint, path: d.path + "/" + endpoint, query: url.Values{}}
+	return request{method: http.MethodGet, op: endpoint, path: d.path + "/" + endpoint, query: url.Values{}, flow: &d.flow}
 }
 
 // post is a POST that may be repeated.

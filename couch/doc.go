@@ -10,6 +10,8 @@
 //     [Transient] tells what may pass by itself.
 //   - No call waits for ever: Options.Timeout bounds CouchDB's silence, three heartbeats that of a feed. The caller's context
 //     ends a call at any time, and its error is what the call returns.
+//   - Only so many calls are under way at a time as the server can take: further ones wait, for Options.Timeout at most, and those
+//     of each [Database] take turns. Nothing is sent while a Retry-After lasts. See [Client.Load].
 //   - Readers ([Changes], [BulkGet], [AllDocs], the Body of an [Attachment]) must be closed unless they were read to an error or
 //     io.EOF, and are for one goroutine at a time.
 //   - Nothing is retried but replication requests that a kept-alive connection swallowed (net/http does that), and the feeds of

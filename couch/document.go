@@ -54,7 +54,7 @@ func (d *Database) document(method, id string) (request, error) {
 	if err != nil {
 		return request{}, err
 	}
-	return request{method: method, op: "document", path: d.path + "/" + path, query: url.Values{}}, nil
+	return request{method: method, op: "document", path: d.path + "/" + path, query: url.Values{}, flow: &d.flow}, nil
 }
 
 // Get returns a document as CouchDB sent it, in memory: attachments belong to [Database.Attachment] unless they are small.

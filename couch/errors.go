@@ -33,6 +33,7 @@ var (
 	errMalformed = errors.New("the answer is not what CouchDB sends")
 	errTooLong   = errors.New("the answer is longer than Options.MaxAnswerBytes")
 	errFeedEnded = errors.New("the feed ended")
+	errCrowded   = errors.New("too many calls are under way, and no place came free in time")
 	errClosed    = errors.New("couch: read after Close")
 )
 

@@ -112,7 +112,7 @@ func (c *Client) As(id Identity) (*Client, error) {
 
 // view is a client of the same server that has no connection yet.
 func (c *Client) view() *Client {
-	return &Client{options: c.options, url: c.url, base: c.base, plain: c.plain, root: c.origin()}
+	return &Client{options: c.options, url: c.url, base: c.base, plain: c.plain, root: c.origin(), limiter: c.limiter, observers: c.observers}
 }
 
 // origin is the client that New made.

@@ -30,11 +30,23 @@ type request struct {
 	contentType string               // "": JSON
 	once        bool                 // must not be sent twice: a write that is not a replication write
 
+	flow  *flow // whose turn it takes when it has to wait; nil: that of calls without a database
+	place placeKind
+
 	answerWithin time.Duration // to the headers; 0: Options.Timeout
 	silence      time.Duration // between bytes of the body; 0: Options.Timeout
 }
 
-// send makes the call and returns its answer, whose status is 2xx. Close of the stream ends the call.
+// placeKind is how long a call counts among those under way.
+type placeKind uint8
+
+const (
+	wholePlace placeKind = iota // until its answer is read
+	briefPlace                  // until it is connected: a feed, which lasts
+	noPlace                     // it does not, and is sent at once
+)
+
+// send waits until the call may be made, makes it and returns its answer, whose status is 2xx. Close of the stream ends the call.
 func (c *Client) send(parent context.Context, r request) (*stream, error) {
 	op := r.method + " " + r.op
 	if parent.Err() != nil {
@@ -43,17 +55,31 @@ func (c *Client) send(parent context.Context, r request) (*stream, error) {
 	if c.session != nil && c.session.dead(time.Now()) {
 		return nil, c.unknown(op)
 	}
+	place, err := c.enter(parent, r, op)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancelCause(parent)
 	watch := newWatchdog(orElse(r.answerWithin, c.options.Timeout), func() { cancel(errSilent) })
+	if place != nil && r.place == wholePlace {
+		watch.idle = place.keep()
+	}
+	began := time.Now()
 	res, err := c.http.DoReq(ctx, r.method, r.path, r.options(watch))
 	if err != nil {
 		watch.stop()
 		err = callFailure(op, parent, ctx, bare(err))
 		cancel(nil)
+		c.unanswered(place, r, began, err)
+		place.leave()
 		return nil, err
 	}
 	watch.answer(orElse(r.silence, c.options.Timeout))
-	s := &stream{op: op, res: res, parent: parent, ctx: ctx, cancel: cancel, watch: watch}
+	c.answered(place, r, began, res)
+	if r.place == briefPlace {
+		place.leave()
+	}
+	s := &stream{op: op, res: res, parent: parent, ctx: ctx, cancel: cancel, watch: watch, place: place}
 	if res.StatusCode/100 != 2 {
 		defer s.Close()
 		e := answerError(op, res, s)

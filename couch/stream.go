@@ -23,6 +23,7 @@ type stream struct {
 	ctx    context.Context // the call's; its cause tells silence from cancellation
 	cancel context.CancelCauseFunc
 	watch  *watchdog
+	place  *place // among the calls under way
 
 	err    error // what reading ended with, io.EOF included
 	closed bool
@@ -38,6 +39,9 @@ func (s *stream) Read(p []byte) (int, error) {
 	s.watch.start()
 	n, err := s.res.Body.Read(p)
 	s.watch.pause()
+	if err != nil {
+		s.place.leave()
+	}
 	if n > 0 {
 		s.before, s.heard = s.heard, time.Now()
 	}
@@ -46,6 +50,9 @@ func (s *stream) Read(p []byte) (int, error) {
 		s.err = io.EOF
 	case err != nil:
 		s.err = s.failure(fmt.Errorf("%w: %w", errCut, bare(err)))
+		if errors.Is(s.err, errSilent) {
+			s.place.silent()
+		}
 	}
 	return n, s.err
 }
@@ -80,6 +87,7 @@ func (s *stream) close(drain bool) error {
 	}
 	s.watch.stop()
 	_ = s.res.Body.Close()
+	s.place.leave()
 	s.cancel(nil)
 	if s.err == nil {
 		s.err = errClosed

@@ -11,6 +11,7 @@ type watchdog struct {
 	mu      sync.Mutex
 	timer   *time.Timer
 	silence time.Duration
+	idle    *time.Timer // nil, or what runs out when CouchDB waits for us for as long as dawdle
 
 	answered bool // the headers have come
 	over     bool // last or stop was called
@@ -25,7 +26,7 @@ func (w *watchdog) start() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.over {
-		w.timer.Reset(w.silence)
+		w.wait()
 	}
 }
 
@@ -33,7 +34,22 @@ func (w *watchdog) pause() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.over {
-		w.timer.Stop()
+		w.rest()
+	}
+}
+
+// wait runs the watch on CouchDB, rest that on ourselves.
+func (w *watchdog) wait() {
+	w.timer.Reset(w.silence)
+	if w.idle != nil {
+		w.idle.Stop()
+	}
+}
+
+func (w *watchdog) rest() {
+	w.timer.Stop()
+	if w.idle != nil {
+		w.idle.Reset(dawdle)
 	}
 }
 
@@ -44,9 +60,9 @@ func (w *watchdog) upload(waiting bool) {
 	switch {
 	case w.over || w.answered:
 	case waiting:
-		w.timer.Reset(w.silence)
+		w.wait()
 	default:
-		w.timer.Stop()
+		w.rest()
 	}
 }
 
@@ -55,7 +71,7 @@ func (w *watchdog) answer(silence time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.silence, w.answered = silence, true
-	w.timer.Stop()
+	w.rest()
 }
 
 // last begins the last wait, which nothing but stop ends.
@@ -73,4 +89,7 @@ func (w *watchdog) stop() {
 	defer w.mu.Unlock()
 	w.over = true
 	w.timer.Stop()
+	if w.idle != nil {
+		w.idle.Stop()
+	}
 }
