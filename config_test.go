@@ -235,7 +235,7 @@ func TestConfigurationDefaults(t *testing.T) {
 	defer s.close()
 	want := Config{
 		Listen: ":3000", CouchDBURLFile: s.CouchDBURLFile, CouchDBTimeout: time.Minute, Policy: []string{"static"}, StaticFile: s.StaticFile,
-		UpstreamPatience: 10 * time.Second, MaxFeeds: 500, PolicyTimeout: 5 * time.Second,
+		UpstreamPatience: 10 * time.Second, UpstreamConcurrency: 128, MaxFeeds: 500, PolicyTimeout: 5 * time.Second,
 		CouchDBNameAttempts: 5, CouchDBNameInterval: time.Minute, CouchDBAddressAttempts: 30, CouchDBAddressInterval: 5 * time.Second,
 		JWTJWKSInterval: 15 * time.Minute, JWTLeeway: 30 * time.Second, JWTIdentity: "service",
 		WebhookTimeout: 3 * time.Second, WebhookMaxInFlight: 64, WebhookCacheSize: 10000, WebhookBreakAfter: 5, WebhookBreakFor: 5 * time.Second,

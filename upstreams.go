@@ -86,7 +86,8 @@ func (s *settings) upstreamAt(variable, which, url string, f *faults) *couch.Cli
 }
 
 func (s *settings) newUpstream(url string) (*couch.Client, error) {
-	return couch.New(url, couch.Options{UserAgent: "pouchbridge/" + version().Version, Timeout: s.CouchDBTimeout})
+	return couch.New(url, couch.Options{UserAgent: "pouchbridge/" + version().Version, Timeout: s.CouchDBTimeout,
+		MaxConcurrency: s.UpstreamConcurrency})
 }
 
 // readProxies reads TRUSTED_PROXIES.

@@ -57,12 +57,19 @@ func alreadyExists(err error) bool {
 }
 
 // retry repeats a request that failed for a reason that may pass, for up to
-// patience. All that replication asks of CouchDB may be repeated.
+// patience, and no sooner than CouchDB has asked for. All that replication asks
+// of CouchDB may be repeated.
 func retry[T any](ctx context.Context, patience time.Duration, do func() (T, error)) (T, error) {
+	var last error
 	attempt := func() (T, error) {
 		v, err := do()
-		if err != nil && !couch.Transient(err) {
+		last = err
+		upstream := (*couch.Error)(nil)
+		switch {
+		case err != nil && !couch.Transient(err):
 			err = backoff.Permanent(err)
+		case errors.As(err, &upstream) && upstream.RetryAfter > 0:
+			err = &backoff.RetryAfterError{Duration: upstream.RetryAfter}
 		}
 		return v, err
 	}
@@ -75,6 +82,9 @@ func retry[T any](ctx context.Context, patience time.Duration, do func() (T, err
 		}))
 	if permanent := (*backoff.PermanentError)(nil); errors.As(err, &permanent) {
 		err = permanent.Err
+	}
+	if later := (*backoff.RetryAfterError)(nil); errors.As(err, &later) {
+		err = last
 	}
 	return v, err
 }

@@ -143,6 +143,9 @@ func NewServer(policy auth.Policy, upstream *couch.Client, o Options) *Server {
 		s.addFeeds(name, c)
 	}
 	s.metrics.watchFeeds(o.Registerer, s.feeds)
+	if o.Registerer != nil {
+		watchUpstreams(o.Registerer, upstream, o.Upstreams)
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
