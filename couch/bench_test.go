@@ -57,6 +57,10 @@ func BenchmarkChanges(b *testing.B) {
 func readWithChanges(r io.Reader) (n int, err error) {
 	changes := newChanges(streamOf(r), Normal)
 	defer changes.Close()
+	return readRowsOf(changes)
+}
+
+func readRowsOf(changes *Changes) (n int, err error) {
 	for ; ; n++ {
 		if _, err := changes.Next(); err == io.EOF {
 			return n, nil
@@ -137,4 +141,50 @@ func BenchmarkBulkGet(b *testing.B) {
 			b.Fatal(n)
 		}
 	}
+}
+
+// BenchmarkChangesOverHTTP reads a large answer from a server on the loopback interface: with this package, and only copied.
+func BenchmarkChangesOverHTTP(b *testing.B) {
+	const rows = 200_000
+	for _, size := range []int{0, 300} {
+		for _, feed := range []FeedType{Normal, Continuous} {
+			answer := changesAnswer(rows, size)
+			name := "normal"
+			if feed == Continuous {
+				answer = lines(answer)
+				name = "continuous"
+			}
+			d := mustDatabase(b, serve(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = w.Write(answer)
+			}), "", Options{}), "db")
+			run := func(how string, read func(*Changes) (int, error)) {
+				b.Run(fmt.Sprintf("doc=%d/%s/%s", size, name, how), func(b *testing.B) {
+					b.SetBytes(int64(len(answer)))
+					b.ReportAllocs()
+					for b.Loop() {
+						changes, err := d.Changes(b.Context(), ChangesOptions{Feed: feed})
+						if err != nil {
+							b.Fatal(err)
+						}
+						if n, err := read(changes); err != nil || n != rows {
+							b.Fatal(n, err)
+						}
+						_ = changes.Close()
+					}
+				})
+			}
+			run("couch", readRowsOf)
+			run("io.Copy", func(c *Changes) (int, error) {
+				_, err := io.Copy(io.Discard, c.s.res.Body)
+				return rows, err
+			})
+		}
+	}
+}
+
+// lines makes an answer that of a continuous feed.
+func lines(answer []byte) []byte {
+	answer = bytes.TrimPrefix(answer, []byte("{\"results\":[\n"))
+	answer = bytes.ReplaceAll(answer, []byte("},\n{"), []byte("}\n{"))
+	return bytes.Replace(answer, []byte("\n],\n\"last_seq\""), []byte("\n{\"last_seq\""), 1)
 }

@@ -161,11 +161,28 @@ type Change struct {
 	Row jsontext.Value // as CouchDB sent it; valid until the next call of Next
 	Seq string         // "" when CouchDB sent null, see ChangesOptions.SeqInterval
 	ID  string         // the document's id, decoded
+
+	shape rowShape // of Row; not known unless [Changes] has read it
 }
 
 // Revs lists the revisions of the row: the winner, or every leaf with ChangesOptions.AllLeaves.
 func (c Change) Revs() ([]string, error) {
+	var few [4][]byte
+	list, err := c.AppendRevs(few[:0])
 	var revs []string
+	for _, rev := range list {
+		revs = append(revs, string(rev))
+	}
+	return revs, err
+}
+
+// AppendRevs appends the revisions of the row to dst. They are valid as long as Row is, and cost nothing where the row is as
+// CouchDB writes it.
+func (c Change) AppendRevs(dst [][]byte) ([][]byte, error) {
+	if c.shape.known {
+		return appendRevs(dst, c.Row[c.shape.revsAt:c.shape.revsEnd]), nil
+	}
+	revs := dst
 	err := c.member("changes", func(v value) error {
 		dec := newDecoder(bytes.NewReader(v))
 		if _, err := dec.ReadToken(); err != nil {
@@ -179,7 +196,7 @@ func (c Change) Revs() ([]string, error) {
 			}
 			if err := s.each(entry, func(name []byte, v value) bool {
 				if string(name) == "rev" {
-					revs = append(revs, text(v))
+					revs = append(revs, []byte(text(v)))
 				}
 				return true
 			}); err != nil {
@@ -193,6 +210,9 @@ func (c Change) Revs() ([]string, error) {
 
 // Deleted reports whether the row's winning revision is a deletion.
 func (c Change) Deleted() (bool, error) {
+	if c.shape.known {
+		return c.shape.deleted, nil
+	}
 	deleted := false
 	err := c.member("deleted", func(v value) error {
 		deleted = v.Kind() == 't'

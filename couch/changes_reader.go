@@ -1,6 +1,7 @@
 package couch
 
 import (
+	"bytes"
 	"io"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -9,20 +10,22 @@ import (
 // Changes reads the rows of one _changes request. It is for one goroutine at a time; another one stops it by cancelling the
 // context it was made with.
 type Changes struct {
-	s        *stream
-	rows     envelope          // Normal, Longpoll
-	lines    *jsontext.Decoder // Continuous; nil otherwise
-	scan     scanner
-	lastSeq  string
-	pending  int64
-	err      error // what Next answers from now on
-	terminal bool  // the last bytes heard were the end of the feed, or an error CouchDB wrote into it
+	s          *stream
+	continuous bool
+	fast       *rowBuffer        // nil: rows are read by the decoder
+	rows       envelope          // Normal, Longpoll
+	lines      *jsontext.Decoder // Continuous, when fast is nil
+	scan       scanner
+	lastSeq    string
+	pending    int64
+	err        error // what Next answers from now on
+	terminal   bool  // the last bytes heard were the end of the feed, or an error CouchDB wrote into it
 }
 
 func newChanges(s *stream, feed FeedType) *Changes {
-	c := &Changes{s: s, pending: -1}
-	if feed == Continuous {
-		c.lines = newDecoder(s)
+	c := &Changes{s: s, pending: -1, continuous: feed == Continuous}
+	if c.continuous {
+		c.fast = &rowBuffer{}
 	} else {
 		c.rows = newEnvelope(s, "results", c.tail)
 	}
@@ -45,7 +48,28 @@ func (c *Changes) Next() (Change, error) {
 	return row, nil
 }
 
+// read reads rows from the bytes, as long as they follow one another as usual, and what is not usual with the decoder: the
+// beginning and the end of an answer, its errors, and rows that are very large.
 func (c *Changes) read() (Change, error) {
+	if !c.continuous && c.rows.state == beforeRows {
+		if err := c.rows.more(); err != nil {
+			return Change{}, err
+		}
+		c.fast = &rowBuffer{listed: true}
+		c.fast.take(c.rows.dec.UnreadBuffer())
+	}
+	if c.fast != nil {
+		v, shape, how := c.fast.next(c.s)
+		switch {
+		case how == fits && shape.known:
+			return shape.change(v), nil
+		case how == fits:
+			return c.row(v)
+		case how == short:
+			return c.large()
+		}
+		c.giveUpFast()
+	}
 	dec := c.lines
 	if dec == nil {
 		if err := c.rows.more(); err != nil {
@@ -58,6 +82,29 @@ func (c *Changes) read() (Change, error) {
 		return Change{}, streamFailure(c.s, dec, err)
 	}
 	return c.row(v)
+}
+
+// large has the decoder read one row, of which the beginning is in memory.
+func (c *Changes) large() (Change, error) {
+	dec := newDecoder(io.MultiReader(bytes.NewReader(c.fast.unread()), c.s))
+	v, err := dec.ReadValue()
+	if err != nil {
+		return Change{}, streamFailure(c.s, dec, err)
+	}
+	c.fast.passed(0)
+	c.fast.take(dec.UnreadBuffer())
+	return c.row(v)
+}
+
+// giveUpFast has the decoder read from here on. It is told what came before.
+func (c *Changes) giveUpFast() {
+	rest := io.MultiReader(bytes.NewReader(c.fast.unread()), c.s)
+	if c.continuous {
+		c.lines = newDecoder(rest)
+	} else {
+		c.rows.resume(rest, c.fast.rows > 0, c.fast.comma)
+	}
+	c.fast = nil
 }
 
 // row finds the sequence and the id, which CouchDB sends first, and looks no further: a document may follow.
@@ -93,7 +140,7 @@ func (c *Changes) row(v value) (Change, error) {
 	case failed != "":
 		c.terminal = true
 		return Change{}, c.s.answered(failed, reason)
-	case ended && c.lines != nil:
+	case ended && c.continuous:
 		c.terminal = true
 		return Change{}, io.EOF
 	}
@@ -122,5 +169,5 @@ func (c *Changes) Close() error {
 	if c.err == nil {
 		c.err = errClosed
 	}
-	return c.s.close(c.lines == nil)
+	return c.s.close(!c.continuous)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -91,6 +92,22 @@ func (e *envelope) open() error {
 		return e.s.answered(failed.name, failed.reason)
 	}
 	return errMalformed
+}
+
+// resume makes the envelope read on from r, which stands inside the rows: in front of the first, behind a row, or behind a row
+// and its comma.
+func (e *envelope) resume(r io.Reader, row, comma bool) {
+	before, tokens := `{"":[`, 3
+	if row {
+		before, tokens = before+"null", 4
+	}
+	if comma {
+		before += ","
+	}
+	e.dec = newDecoder(io.MultiReader(strings.NewReader(before), r))
+	for range tokens {
+		_, _ = e.dec.ReadToken() // is there
+	}
 }
 
 // end reads from the bracket that closes the rows to the end of the answer.

@@ -53,6 +53,50 @@ func ending(t *testing.T, err error) string {
 	return outcome(err)
 }
 
+// byDecoder makes the reader leave all rows to the decoder.
+func (c *Changes) byDecoder() *Changes {
+	if c.fast = nil; c.continuous {
+		c.lines = newDecoder(c.s)
+	} else if c.err = c.rows.more(); c.err != nil {
+		_ = c.s.Close()
+	}
+	return c
+}
+
+// rowsOf reads everything there is.
+func rowsOf(t *testing.T, c *Changes) (got []string) {
+	t.Helper()
+	defer c.Close()
+	for {
+		row, err := c.Next()
+		if err != nil {
+			return append(got, ending(t, err), c.LastSeq(), fmt.Sprint(c.Pending(), c.terminal))
+		}
+		revs, revsErr := row.Revs()
+		deleted, deletedErr := row.Deleted()
+		doc, docErr := row.Doc()
+		got = append(got, fmt.Sprintf("%s %q %q %q %v %s %v %v %v", row.Row, row.Seq, row.ID, revs, deleted, doc, revsErr, deletedErr, docErr))
+	}
+}
+
+// FuzzRowsFast compares rows that are read from the bytes with those that the decoder reads.
+func FuzzRowsFast(f *testing.F) {
+	seed(f, "_changes")
+	for _, row := range unusualRows() {
+		f.Add([]byte(`{"results":[` + "\n" + `{"seq":"1-x","id":"a","changes":[{"rev":"1-a"}]},` + "\n" + row + `,{"seq":"2","id":"b","changes":[]}],"last_seq":"1"}`))
+		f.Add([]byte(row + "\n" + row))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, feed := range []FeedType{Normal, Continuous} {
+			fast := rowsOf(t, newChanges(streamOf(bytes.NewReader(data)), feed))
+			slow := rowsOf(t, newChanges(streamOf(bytes.NewReader(data)), feed).byDecoder())
+			if !slices.Equal(fast, slow) {
+				t.Errorf("%v: %q\nby the decoder %q", feed, fast, slow)
+			}
+		}
+	})
+}
+
 func fuzzChanges(f *testing.F, feed FeedType) {
 	seed(f, "_changes")
 	f.Fuzz(func(t *testing.T, data []byte) {
