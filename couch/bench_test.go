@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -155,7 +156,9 @@ func BenchmarkChangesOverHTTP(b *testing.B) {
 				name = "continuous"
 			}
 			d := mustDatabase(b, serve(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, _ = w.Write(answer)
+				for piece := range slices.Chunk(answer, 4<<10) { // CouchDB's chunks are of a few KiB
+					_, _ = w.Write(piece)
+				}
 			}), "", Options{}), "db")
 			run := func(how string, read func(*Changes) (int, error)) {
 				b.Run(fmt.Sprintf("doc=%d/%s/%s", size, name, how), func(b *testing.B) {

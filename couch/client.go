@@ -165,6 +165,7 @@ func newTransport(concurrency int) *http.Transport {
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
 		MaxIdleConnsPerHost:   concurrency, // the default of 2 opens a connection for nearly every call under load
+		ReadBufferSize:        16 << 10,    // a tenth less CPU for long answers than with 4 KiB; larger ones gain little, and feeds keep theirs
 		IdleConnTimeout:       90 * time.Second,
 		ForceAttemptHTTP2:     true,
 		DisableCompression:    true,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -57,6 +58,46 @@ func TestKeepAlive(t *testing.T) {
 	}
 	if n := connections.Load(); n != 1 {
 		t.Errorf("%d connections", n)
+	}
+}
+
+// TestKeepAliveUnderLoad makes as many calls at a time as there may be, again and again, and counts connections.
+func TestKeepAliveUnderLoad(t *testing.T) {
+	t.Parallel()
+	const calls, rounds = 128, 5
+	var connections atomic.Int32
+	var arrived sync.WaitGroup // of a round
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived.Done()
+		arrived.Wait()
+		_, _ = io.WriteString(w, "{}")
+	}))
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	c, err := New(server.URL, Options{MaxConcurrency: calls})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	for range rounds {
+		arrived.Add(calls)
+		var all sync.WaitGroup
+		for range calls {
+			all.Go(func() {
+				if err := c.Up(t.Context()); err != nil { // which needs no place
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	if n := connections.Load(); n != calls {
+		t.Errorf("%d connections for %d calls at a time", n, calls)
 	}
 }
 
