@@ -151,7 +151,8 @@ type databaseUpdate struct{ database, seq string }
 // https://docs.couchdb.org/en/stable/api/server/common.html#db-updates
 func (c *Client) databaseUpdates(ctx context.Context, since string) (*databaseUpdates, error) {
 	r := request{method: http.MethodGet, op: "_db_updates", path: c.base + "/_db_updates",
-		query: url.Values{"feed": {"continuous"}, "since": {since}, "heartbeat": {milliseconds(c.options.Heartbeat)}}, silence: 3 * c.options.Heartbeat}
+		query:   url.Values{"feed": {"continuous"}, "since": {since}, "heartbeat": {milliseconds(c.options.Heartbeat)}},
+		silence: 3 * c.options.Heartbeat, place: briefPlace}
 	s, err := c.send(ctx, r)
 	if err != nil {
 		return nil, err

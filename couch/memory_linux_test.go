@@ -78,7 +78,7 @@ func passLargeAttachment(t *testing.T, url string) {
 	if err := c.Up(t.Context()); err == nil { // everything is there now that a first call needs
 		t.Fatal("this server answers nothing but attachments")
 	}
-	before := memory(t, "VmRSS")
+	before := statusBytes(t, "VmRSS")
 	a, err := d.Attachment(t.Context(), "a", "b", couch.AttachmentOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -92,11 +92,11 @@ func passLargeAttachment(t *testing.T, url string) {
 			t.Fatal(err)
 		}
 	}
-	fmt.Printf("memory: %d bytes more\n", memory(t, "VmHWM")-before)
+	fmt.Printf("memory: %d bytes more\n", statusBytes(t, "VmHWM")-before)
 }
 
-// memory is a figure of this process, from its status.
-func memory(t *testing.T, name string) int {
+// statusBytes is a figure of this process, from its status.
+func statusBytes(t *testing.T, name string) int {
 	t.Helper()
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
