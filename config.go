@@ -97,6 +97,7 @@ type Config struct {
 	MaxSessions        int           `env:"MAX_SESSIONS" envDefault:"256" min:"1" help:"Databases open at a time on one websocket."`
 	SessionConcurrency int           `env:"SESSION_CONCURRENCY" envDefault:"16" min:"1" help:"Calls to CouchDB at a time for one database of one websocket; further ones wait."`
 	MaxMessageBytes    int64         `env:"MAX_MESSAGE_BYTES" envDefault:"67108864" min:"1024" help:"The largest websocket message taken from a client, in bytes."`
+	MaxBufferedBytes   int64         `env:"MAX_BUFFERED_BYTES" envDefault:"0" min:"0" help:"Bytes held for all clients together: messages being read, calls, answers, caches. When three quarters are in use, clients that have a share in them are hardly read from; over it the websocket that holds the most is closed, to come back later. Leave room for several of MAX_MESSAGE_BYTES. 0: half of GOMEMLIMIT where that is set, else 536870912."`
 	PingInterval       time.Duration `env:"PING_INTERVAL" envDefault:"25s" min:"1ms" help:"Time between pings, which keep proxies from cutting quiet websockets and find dead ones."`
 	WriteTimeout       time.Duration `env:"WRITE_TIMEOUT" envDefault:"10s" min:"1ms" help:"A client that takes no data for so long is disconnected."`
 	DrainTimeout       time.Duration `env:"DRAIN_TIMEOUT" envDefault:"25s" min:"1ms" help:"How long writes that are under way may take to finish after SIGTERM or SIGINT. A second signal ends the process at once."`

@@ -5,10 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -60,6 +63,7 @@ func (s *settings) listen(ctx context.Context) (*service, error) {
 		MaxSessions:        s.MaxSessions,
 		SessionConcurrency: s.SessionConcurrency,
 		MaxMessageBytes:    s.MaxMessageBytes,
+		MaxBufferedBytes:   s.MaxBufferedBytes,
 		PolicyTimeout:      s.PolicyTimeout,
 		PingInterval:       s.PingInterval,
 		WriteTimeout:       s.WriteTimeout,
@@ -121,6 +125,10 @@ func (s *service) listening() *zerolog.Event {
 	e := s.log.Info().Str("url", s.url()).Str("policy", strings.Join(s.Policy, ",")).Stringer("couchdb", s.upstream)
 	if s.admin != nil {
 		e.Str("admin_url", "http://"+reachable(s.adminListener.Addr()))
+	}
+	e.Int64("max_buffered_bytes", s.bridge.MaxBufferedBytes()).Int("gomaxprocs", runtime.GOMAXPROCS(0))
+	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
+		e.Int64("gomemlimit", limit)
 	}
 	return e
 }

@@ -28,12 +28,13 @@ func (s *session) call(call wire.Call) {
 		return s.do(call.Op)
 	})
 	s.conn.server.metrics.called(call.Op, err, time.Since(start))
+	defer func() { s.conn.share.give(resultBytes(result)) }()
 	if s.ended() != nil && !writes(call.Op) {
 		s.refuseCall(call.Tag) // what it has read is not the client's any more
 		return
 	}
 	if err == nil {
-		_ = s.send(s.ctx, s.wire.Result(nil, call.Tag, result))
+		_ = s.send(s.ctx, s.wire.Result(newBuffer(bufferSizes[0]+int(resultBytes(result))), call.Tag, result))
 		return
 	}
 	if s.ctx.Err() != nil {
@@ -44,7 +45,7 @@ func (s *session) call(call wire.Call) {
 		return
 	}
 	e := s.explain(call.Op, err)
-	answer, ok := s.wire.Failed(nil, call.Tag, e)
+	answer, ok := s.wire.Failed(s.buffer(), call.Tag, e)
 	if !ok {
 		s.fail(err)
 		return
@@ -187,6 +188,7 @@ func (s *session) openRevs(op wire.OpenRevs) (wire.Result, error) {
 	err := s.bulkGet(s.ctx, refs, opts, func(d couch.BulkGetDoc) error {
 		switch {
 		case d.Err == nil:
+			s.conn.share.take(int64(len(d.Doc)))
 			out.Revs = append(out.Revs, wire.OpenRev{Doc: d.Doc.Clone()})
 		case d.Err.Status != http.StatusNotFound:
 			return d.Err
@@ -195,7 +197,27 @@ func (s *session) openRevs(op wire.OpenRevs) (wire.Result, error) {
 		}
 		return nil
 	})
-	return out, err
+	if err != nil {
+		s.conn.share.give(resultBytes(out))
+		return nil, err
+	}
+	return out, nil
+}
+
+// resultBytes are the bytes of a result that were taken from the budget while
+// it was gathered. Whoever answers with it gives them back.
+func resultBytes(r wire.Result) (n int64) {
+	switch r := r.(type) {
+	case wire.OpenRevsResult:
+		for _, rev := range r.Revs {
+			n += int64(len(rev.Doc))
+		}
+	case wire.AllDocsResult:
+		for _, row := range r.Rows {
+			n += int64(len(row.Row))
+		}
+	}
+	return n
 }
 
 // bulkGet calls fn for each answer of a _bulk_get. What fn is given is valid
@@ -239,8 +261,9 @@ func (s *session) allDocs(op wire.AllDocs) (wire.Result, error) {
 			out.Rows, found.Rows = append(out.Rows, found.Rows[0]), found.Rows[1:]
 			continue
 		}
-		row := wire.AppendString([]byte(`{"key":`), id)
-		out.Rows = append(out.Rows, wire.DocRow{Row: append(row, `,"error":"not_found"}`...)})
+		row := append(wire.AppendString([]byte(`{"key":`), id), `,"error":"not_found"}`...)
+		s.conn.share.take(int64(len(row)))
+		out.Rows = append(out.Rows, wire.DocRow{Row: row})
 	}
 	return out, nil
 }
@@ -262,8 +285,10 @@ func (s *session) readDocs(ids []string, includeDocs bool) (out wire.AllDocsResu
 			return out, nil
 		}
 		if err != nil {
-			return out, err
+			s.conn.share.give(resultBytes(out))
+			return wire.AllDocsResult{}, err
 		}
+		s.conn.share.take(int64(len(row.Row)))
 		out.Rows = append(out.Rows, wire.DocRow{Row: row.Row.Clone(), ID: row.ID, Rev: row.Rev,
 			Conflict: wire.HasMember(row.Doc, "_conflicts")})
 	}

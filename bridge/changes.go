@@ -13,7 +13,7 @@ const pageBytes = 32 << 10
 // changes serves one Changes call: a page within the call, a live feed beside
 // the calls, for as long as the session lasts.
 func (s *session) changes(t wire.Tag, op wire.Changes) {
-	if err := s.send(s.ctx, s.wire.Result(nil, t, wire.Accepted{})); err != nil {
+	if err := s.send(s.ctx, s.wire.Result(s.buffer(), t, wire.Accepted{})); err != nil {
 		return
 	}
 	if !op.Live {
@@ -34,7 +34,7 @@ func (s *session) endFeed(t wire.Tag, err error) {
 	if over := s.ended(); over != nil {
 		err = &refusedError{*over}
 	}
-	msg, ok := s.wire.FeedFailed(nil, t, s.explain(wire.Changes{}, err))
+	msg, ok := s.wire.FeedFailed(s.buffer(), t, s.explain(wire.Changes{}, err))
 	if !ok {
 		s.fail(err)
 		return
@@ -46,7 +46,7 @@ func (s *session) endFeed(t wire.Tag, err error) {
 // breaks off is taken up again where it broke.
 func (s *session) page(t wire.Tag, op wire.Changes) error {
 	if !s.grant.Access.CanRead() {
-		return s.send(s.ctx, s.wire.Complete(nil, t, op.Since))
+		return s.send(s.ctx, s.wire.Complete(s.buffer(), t, op.Since))
 	}
 	last, err := retry(s.ctx, s.conn.server.options.UpstreamPatience, func() (string, error) {
 		return s.pagePart(t, &op)
@@ -54,7 +54,7 @@ func (s *session) page(t wire.Tag, op wire.Changes) error {
 	if err != nil {
 		return err
 	}
-	return s.send(s.ctx, s.wire.Complete(nil, t, last))
+	return s.send(s.ctx, s.wire.Complete(s.buffer(), t, last))
 }
 
 // pagePart sends rows and moves op on past those it has sent. It returns the
@@ -86,6 +86,9 @@ func (s *session) pagePart(t wire.Tag, op *wire.Changes) (last string, err error
 			return "", errors.Join(flush(), err)
 		}
 		s.visible.show(row.ID)
+		if lines == nil {
+			lines = newBuffer(pageBytes)
+		}
 		lines = s.wire.Change(lines, t, row.Row)
 		since = row.Seq
 		if limited {

@@ -121,6 +121,7 @@ func (s *session) endGrant(why *wire.Error) {
 	s.mu.Unlock()
 	s.log.Info().Str("subject", s.grant.Subject).Str("database", s.grant.Database).Str("reason", why.Reason).Msg("grant ended")
 	waiting, idle := s.calls.close()
+	s.done(waiting...)
 	if opened {
 		s.conn.start(func() { s.sayOver(feeds, waiting, idle) })
 	}
@@ -135,13 +136,13 @@ func (s *session) sayOver(feeds []*liveFeed, waiting []wire.Call, idle <-chan st
 	}
 	s.await(idle, writeGrace)
 	for _, f := range feeds {
-		if msg, ok := s.wire.FeedFailed(nil, f.tag, s.over); ok {
-			_ = s.send(s.ctx, msg)
+		if msg, ok := s.wire.FeedFailed(s.buffer(), f.tag, s.over); ok {
+			_ = s.conn.send(s.ctx, msg)
 			s.wasTold()
 		}
 	}
 	s.await(s.told, tellGrace)
-	_ = s.send(s.ctx, s.wire.End(nil))
+	_ = s.conn.send(s.ctx, s.wire.End(nil))
 	s.conn.forget(s.wire)
 	s.close()
 }
@@ -170,14 +171,16 @@ func (s *session) ended() *wire.Error {
 	return s.over
 }
 
-// refuseCall answers a call of a session whose grant is over.
+// refuseCall answers a call of a session whose grant is over, also where the
+// client has paused the session: the reader, who would hear of its resuming,
+// calls this too.
 func (s *session) refuseCall(t wire.Tag) {
 	over := s.ended()
 	if over == nil {
 		return // the session is closed, and nobody waits for an answer
 	}
-	if msg, ok := s.wire.Failed(nil, t, over); ok {
-		_ = s.send(s.ctx, msg)
+	if msg, ok := s.wire.Failed(s.buffer(), t, over); ok {
+		_ = s.conn.send(s.ctx, msg)
 		s.wasTold()
 	}
 }

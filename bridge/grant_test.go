@@ -315,3 +315,24 @@ func TestCreateWithSecurity(t *testing.T) {
 		t.Errorf("the database is not there: %v", err)
 	}
 }
+
+// TestRevokedWhilePaused wants a client that goes on calling in a session that
+// it has paused, and that was revoked, still to be heard.
+func TestRevokedWhilePaused(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	c := dial(t, f.http)
+	paused, other := c.open("x"), c.open("x")
+	paused.send(`["%s","pause"]`+"\n", paused.id)
+	other.call("_info", "[]") // the pause has come
+	if n := f.server.Revoke(bridge.Revocation{Database: f.name}); n != 2 {
+		t.Fatalf("%d sessions were revoked", n)
+	}
+	paused.post("_info", "[]")
+	if got := c.openAs("x", "{}").call("_info", "[]"); got.err != "null" {
+		t.Errorf("a new session: %v", got)
+	}
+	if _, r := paused.reply(); !strings.Contains(r.err, "revoked") {
+		t.Errorf("the call was answered %v", r)
+	}
+}

@@ -148,6 +148,11 @@ func (f *liveFeed) send(ctx context.Context) error {
 		var lines []byte
 		for i, row := range rows {
 			s.visible.show(row.ID)
+			if lines == nil && len(rows) > 1 {
+				lines = newBuffer(pageBytes)
+			} else if lines == nil {
+				lines = s.buffer()
+			}
 			lines = s.wire.Change(lines, f.tag, row.Row)
 			if len(lines) >= pageBytes || i == len(rows)-1 {
 				if err := s.send(ctx, lines); err != nil {

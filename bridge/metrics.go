@@ -10,7 +10,6 @@ import (
 
 	"pouchbridge/auth"
 	"pouchbridge/bridge/wire"
-	"pouchbridge/couch"
 )
 
 // metrics are what an operator sees of the bridge. Label values are from fixed
@@ -27,7 +26,7 @@ type metrics struct {
 
 const namespace = "pouchbridge"
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(r prometheus.Registerer, b *budget) *metrics {
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help})
 	}
@@ -52,38 +51,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	for _, reason := range reasons {
 		m.closed.WithLabelValues(reason)
 	}
+	buffered := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: "buffered_bytes",
+		Help: "Bytes held for clients: messages, calls, answers and caches."}, func() float64 { return float64(b.total()) })
 	if r != nil {
-		r.MustRegister(m.connections, m.sessions, m.feeds, m.accepted, m.closed, m.requests, m.calls, m.failed, received, sent)
+		r.MustRegister(buffered, m.connections, m.sessions, m.feeds, m.accepted, m.closed, m.requests, m.calls, m.failed, received, sent)
 	}
 	return m
-}
-
-// watchFeeds exports what the shared feeds do, of all servers together.
-func (m *metrics) watchFeeds(r prometheus.Registerer, feeds map[*couch.Client]*couch.Feeds) {
-	if r == nil {
-		return
-	}
-	sum := func(of func(couch.FeedsStats) float64) func() float64 {
-		return func() (total float64) {
-			for _, f := range feeds {
-				total += of(f.Stats())
-			}
-			return total
-		}
-	}
-	gauge := func(name, help string, of func(couch.FeedsStats) float64) {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, sum(of)))
-	}
-	counter := func(name, help string, of func(couch.FeedsStats) float64) {
-		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, sum(of)))
-	}
-	gauge("shared_feeds", "Feeds of changes that sessions share.", func(s couch.FeedsStats) float64 { return float64(s.Feeds) })
-	gauge("shared_feeds_open", "Shared feeds with an open request of CouchDB.", func(s couch.FeedsStats) float64 { return float64(s.Open) })
-	gauge("shared_feeds_asleep", "Shared feeds that wait for their database to change.", func(s couch.FeedsStats) float64 { return float64(s.Asleep) })
-	counter("shared_feed_rows_total", "Rows that shared feeds have read.", func(s couch.FeedsStats) float64 { return float64(s.Rows) })
-	counter("shared_feeds_lost_total", "Shared feeds that broke off and were taken up again.", func(s couch.FeedsStats) float64 { return float64(s.Lost) })
-	counter("feed_catch_up_requests_total", "Requests of live sessions to catch up with their shared feed.", func(s couch.FeedsStats) float64 { return float64(s.Pages) })
-	counter("feed_overtaken_total", "Live sessions too slow for the rows that their shared feed keeps.", func(s couch.FeedsStats) float64 { return float64(s.Overtaken) })
 }
 
 // decided counts a request for a database.

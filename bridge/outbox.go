@@ -11,21 +11,23 @@ import (
 var errConnectionEnded = errors.New("connection ended")
 
 // outbox is the queue of messages to one client, bounded in bytes: one message
-// more may stand in it than fits. It holds no memory while it is empty.
+// more may stand in it than fits. It holds no memory while it is empty, and
+// there is a writer only while there is something to write.
 type outbox struct {
 	limit int
-	ready chan struct{} // holds a token while there is something for the writer
+	start func() // starts the writer; it is called with mu held, and never after abort
 
 	mu      sync.Mutex
 	queue   [][]byte
 	bytes   int           // queued, or taken and not yet written
 	space   chan struct{} // closed when bytes shrink; nil when nobody waits
+	writing bool          // there is a writer
 	ending  bool          // no more messages are taken in
 	aborted bool          // what is queued will not be sent either
 }
 
 func newOutbox(limit int) *outbox {
-	return &outbox{limit: limit, ready: make(chan struct{}, 1)}
+	return &outbox{limit: limit, start: func() {}}
 }
 
 // put queues a message, which it keeps, as soon as there is room.
@@ -61,18 +63,22 @@ func (o *outbox) tryPut(msg []byte) (<-chan struct{}, error) {
 	}
 	o.queue = append(o.queue, msg)
 	o.bytes += len(msg)
-	o.wakeWriter()
+	o.needWriter()
 	return nil, nil
 }
 
 // take returns all that is queued, and whether there will never be more. The
-// writer tells wrote how much of it has left.
+// writer tells wrote how much of it has left. With nothing to write, and more
+// to come perhaps, the writer must end.
 func (o *outbox) take() (batch [][]byte, last bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	batch, o.queue = o.queue, nil
 	if o.aborted {
 		batch = nil
+	}
+	if len(batch) == 0 && !o.ending {
+		o.writing = false
 	}
 	return batch, o.ending
 }
@@ -84,19 +90,46 @@ func (o *outbox) wrote(n int) {
 	o.wakeWaiting()
 }
 
+// busy tells whether there is something that the client has not taken.
+func (o *outbox) busy() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes > 0
+}
+
 // finish takes no more messages; what is queued is still sent.
-func (o *outbox) finish() { o.end(false) }
-
-// abort takes no more messages and drops what is queued.
-func (o *outbox) abort() { o.end(true) }
-
-func (o *outbox) end(abort bool) {
+func (o *outbox) finish() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.ending = true
-	o.aborted = o.aborted || abort
 	o.wakeWaiting()
-	o.wakeWriter()
+	o.needWriter()
+}
+
+// abort takes no more messages and drops what is queued. No writer is started
+// any more; one that is there takes note of the end.
+func (o *outbox) abort() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ending, o.aborted = true, true
+	o.queue = nil
+	o.wakeWaiting()
+}
+
+// drop drops what is queued, as for a client that will be told of the end only,
+// and takes no more messages. It returns the bytes that were held for them.
+// What is being written goes on.
+func (o *outbox) drop() (dropped int64, writing bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, msg := range o.queue {
+		dropped += int64(cap(msg))
+		o.bytes -= len(msg)
+		freeBuffer(msg)
+	}
+	o.queue, o.ending = nil, true
+	o.wakeWaiting()
+	return dropped, o.bytes > 0
 }
 
 func (o *outbox) wakeWaiting() {
@@ -106,9 +139,9 @@ func (o *outbox) wakeWaiting() {
 	}
 }
 
-func (o *outbox) wakeWriter() {
-	select {
-	case o.ready <- struct{}{}:
-	default: // the token is there already
+func (o *outbox) needWriter() {
+	if !o.writing && !o.aborted {
+		o.writing = true
+		o.start()
 	}
 }

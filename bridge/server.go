@@ -51,6 +51,13 @@ type Options struct {
 	// MiB. The largest document a client can send is a little smaller, or a
 	// quarter of it where attachments come as JSON Buffers.
 	MaxMessageBytes int64
+	// MaxBufferedBytes bounds what is held for all clients together: messages
+	// that are being read, calls that wait or run, answers that are not sent yet,
+	// and caches. When three quarters are in use, a client that has a share in
+	// them is hardly read from until there is room; over the bound the connection
+	// that holds the most is closed. Leave room for several of the largest
+	// messages. Default: see [DefaultMaxBufferedBytes].
+	MaxBufferedBytes int64
 	// PolicyTimeout bounds a decision of the policy; default 5 s.
 	PolicyTimeout time.Duration
 	// PingInterval is how often a client is asked whether it is still there;
@@ -102,6 +109,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxMessageBytes == 0 {
 		o.MaxMessageBytes = 64 << 20
 	}
+	if o.MaxBufferedBytes == 0 {
+		o.MaxBufferedBytes = DefaultMaxBufferedBytes()
+	}
 	return o
 }
 
@@ -112,6 +122,8 @@ type Server struct {
 	upstream *couch.Client
 	metrics  *metrics
 	feeds    map[*couch.Client]*couch.Feeds // by server
+	budget   *budget
+	caches   *share // of the budget, for what no single connection holds
 	lastID   atomic.Uint64
 
 	revocations atomic.Uint64 // how often Revoke was called
@@ -134,10 +146,12 @@ func NewServer(policy auth.Policy, upstream *couch.Client, o Options) *Server {
 		options:  o,
 		decider:  auth.NewDecider(policy, o.PolicyTimeout),
 		upstream: upstream,
-		metrics:  newMetrics(o.Registerer),
+		budget:   newBudget(o.MaxBufferedBytes),
 		conns:    make(map[*conn]struct{}),
 		feeds:    make(map[*couch.Client]*couch.Feeds),
 	}
+	s.metrics = newMetrics(o.Registerer, s.budget)
+	s.caches = s.budget.newShare(nil)
 	s.addFeeds("", upstream)
 	for name, c := range o.Upstreams {
 		s.addFeeds(name, c)
@@ -150,29 +164,8 @@ func NewServer(policy auth.Policy, upstream *couch.Client, o Options) *Server {
 	return s
 }
 
-// addFeeds makes the shared feeds of a server.
-func (s *Server) addFeeds(name string, c *couch.Client) {
-	log := s.options.Logger.With().Str("upstream", name).Logger()
-	o := s.options.Feeds
-	o.Patience = s.options.UpstreamPatience
-	o.Lost = func(database string, err error) {
-		event := log.Warn().Err(err)
-		if err == nil {
-			event = log.Info()
-		}
-		switch {
-		case database != "" && err != nil:
-			event.Str("database", database).Msg("the shared feed has broken off and is taken up again; sessions wait for it")
-		case database != "":
-			event.Str("database", database).Msg("the shared feed is back")
-		case err != nil:
-			event.Msg("_db_updates cannot be read; idle feeds stay open, and those beyond the limit are polled")
-		default:
-			event.Msg("_db_updates is read")
-		}
-	}
-	s.feeds[c] = c.NewFeeds(o)
-}
+// MaxBufferedBytes is the option's value, or what was made of its default.
+func (s *Server) MaxBufferedBytes() int64 { return s.options.MaxBufferedBytes }
 
 // ServeHTTP takes a websocket upgrade at any path. The connection outlives the
 // call. Other requests are told what this is; GET /healthz answers 200.
@@ -190,7 +183,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusServiceUnavailable, reason, "no connection can be taken now: "+reason)
 		return
 	}
-	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+	up := &upgrade{ResponseWriter: w}
+	ws, err := websocket.Accept(up, r, &websocket.AcceptOptions{
 		OriginPatterns:  s.options.AllowedOrigins,
 		CompressionMode: websocket.CompressionDisabled,
 	})
@@ -201,7 +195,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.metrics.accepted.WithLabelValues("accepted").Inc()
-	if !s.serve(newConn(s, ws, r, s.lastID.Add(1))) {
+	if !s.serve(newConn(s, ws, up.conn, r, s.lastID.Add(1))) {
 		_ = ws.Close(websocket.StatusGoingAway, goingAway)
 	}
 }

@@ -25,6 +25,7 @@ type session struct {
 	log   zerolog.Logger
 	flow  flow
 	calls queue
+	held  int64 // bytes of its credentials
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -201,10 +202,12 @@ func (s *session) isOpen() bool {
 // submit queues a call. It blocks while too many wait already.
 func (s *session) submit(call wire.Call) {
 	if !s.isOpen() {
+		s.done(call)
 		return // no dialect lets a client call before it is granted
 	}
 	worker, signal, err := s.calls.put(s.ctx, call)
 	if err != nil {
+		s.done(call)
 		s.refuseCall(call.Tag)
 		return
 	}
@@ -223,7 +226,18 @@ func (s *session) serve() {
 		}
 		s.tell(signal)
 		s.call(call)
+		s.done(call)
 	}
+}
+
+// done gives back the bytes of calls that are answered, or will never be. The
+// reader has taken them.
+func (s *session) done(calls ...wire.Call) {
+	n := 0
+	for _, call := range calls {
+		n += call.Size
+	}
+	s.conn.share.give(int64(n))
 }
 
 func (s *session) tell(sig signal) {
@@ -235,12 +249,18 @@ func (s *session) tell(sig signal) {
 	}
 }
 
-// send sends bytes of this session, when the client wants them.
+// buffer is for one message, see send.
+func (s *session) buffer() []byte { return newBuffer(bufferSizes[0]) }
+
+// send sends a message of this session, when the client wants it. It is given
+// away, as to conn.send; its bytes are counted while it waits.
 func (s *session) send(ctx context.Context, msg []byte) error {
+	s.conn.share.take(int64(cap(msg)))
 	if err := s.flow.wait(ctx); err != nil {
+		s.conn.discard(msg)
 		return err
 	}
-	return s.conn.send(ctx, msg)
+	return s.conn.queue(ctx, msg)
 }
 
 // fail ends what cannot be answered: the whole connection.
@@ -248,7 +268,7 @@ func (s *session) fail(err error) { s.conn.end(upstreamEnding(err), writeGrace) 
 
 // drain lets the calls that run finish and nothing else.
 func (s *session) drain() {
-	s.calls.close()
+	s.closeCalls()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopFeeds()
@@ -259,7 +279,7 @@ func (s *session) drain() {
 
 // close ends the session at once, except for writes under way.
 func (s *session) close() {
-	s.calls.close()
+	s.closeCalls()
 	s.cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -272,4 +292,10 @@ func (s *session) close() {
 	s.closed = true
 	s.stopFeeds()
 	s.feeds = nil
+}
+
+// closeCalls takes no more calls, and drops those that wait.
+func (s *session) closeCalls() {
+	waiting, _ := s.calls.close()
+	s.done(waiting...)
 }

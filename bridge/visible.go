@@ -26,7 +26,14 @@ type visible struct {
 	next  int      // in order, to be forgotten next
 }
 
+// everything is what a session without a filter may read. It holds nothing, so
+// one will do for all.
+var everything = new(visible)
+
 func newVisible(f auth.Filter) *visible {
+	if f.IsZero() {
+		return everything
+	}
 	v := &visible{filter: f, seed: maphash.MakeSeed(), shown: map[uint64]struct{}{}}
 	for _, id := range f.DocIDs {
 		v.shown[maphash.String(v.seed, id)] = struct{}{} // never forgotten

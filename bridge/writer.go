@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -14,90 +13,91 @@ const (
 	outboxBytes = 1 << 20
 	// joinedBytes is up to where short messages are sent as one: a dialect's
 	// messages are whole lines, and clients take any number of them at once.
+	// That costs a second copy, which is far cheaper than a frame and a system
+	// call for each line (BenchmarkJoined).
 	joinedBytes = 32 << 10
 	// frameBytes is the size of the frames of a long message. The write timeout
 	// counts from frame to frame.
 	frameBytes = 64 << 10
+	// goodbyeMost is how long a goodbye may take, and overloadMost that to a
+	// client that is closed because there is too much for the bridge to do.
+	goodbyeMost  = 10 * time.Second
+	overloadMost = time.Second
 )
 
 var errSlow = errors.New("the client took no data for as long as the write timeout")
 
-// write is the writer goroutine: it alone calls the websocket's Write, under a
-// context of its own, because a context that ends takes the websocket with it.
-// It returns when the outbox has ended or the client does not take data.
+// write is the writer, a goroutine that lives as long as there is something to
+// write. There is one at a time, and it alone calls the websocket's Write.
 func (c *conn) write() {
-	defer c.outbox.abort()
-	ticker := time.NewTicker(c.server.options.PingInterval)
-	defer ticker.Stop()
-	var pings sync.WaitGroup
-	defer pings.Wait()
+	slow := time.AfterFunc(c.server.options.WriteTimeout, func() {
+		c.lost(reasonSlow, errSlow) // closes the network connection, which ends the write
+	})
+	defer slow.Stop()
 	for {
-		select {
-		case <-c.outbox.ready:
-			batch, last := c.outbox.take()
-			if err := c.writeBatch(batch); err != nil {
-				c.lost(reasonClient, err)
-				return
-			}
-			if last {
-				c.sayGoodbye()
-				return
-			}
-		case <-ticker.C:
-			if c.pinging.CompareAndSwap(false, true) {
-				pings.Go(c.ping)
-			}
+		batch, last := c.outbox.take()
+		if len(batch) == 0 && !last {
+			return
+		}
+		if err := c.writeBatch(batch, slow); err != nil {
+			c.lost(reasonClient, err)
+			c.outbox.abort()
+			return
+		}
+		if last {
+			slow.Stop()
+			c.sayGoodbye()
+			c.outbox.abort()
+			return
 		}
 	}
 }
 
-// joined are the buffers in which short messages are put together.
-var joined = sync.Pool{New: func() any { b := make([]byte, 0, joinedBytes); return &b }}
-
-func (c *conn) writeBatch(batch [][]byte) error {
+// writeBatch writes messages and puts their buffers back. What is left after an
+// error is given back with the whole connection.
+func (c *conn) writeBatch(batch [][]byte, slow *time.Timer) error {
 	for len(batch) > 0 {
-		n, size := 1, len(batch[0])
+		n, size, held := 1, len(batch[0]), int64(cap(batch[0]))
 		for n < len(batch) && size+len(batch[n]) <= joinedBytes {
 			size += len(batch[n])
+			held += int64(cap(batch[n]))
 			n++
 		}
-		if err := c.writeJoined(batch[:n], size); err != nil {
+		if err := c.writeJoined(batch[:n], slow); err != nil {
 			return err
 		}
+		for i, msg := range batch[:n] {
+			freeBuffer(msg)
+			batch[i] = nil
+		}
+		c.share.give(held)
 		c.outbox.wrote(size)
-		clear(batch[:n])
 		batch = batch[n:]
 	}
 	return nil
 }
 
-func (c *conn) writeJoined(parts [][]byte, size int) error {
+func (c *conn) writeJoined(parts [][]byte, slow *time.Timer) error {
 	if len(parts) == 1 {
-		return c.writeMessage(parts[0])
+		return c.writeMessage(parts[0], slow)
 	}
-	buf := joined.Get().(*[]byte)
-	defer joined.Put(buf)
-	*buf = (*buf)[:0]
+	joined := newBuffer(joinedBytes)
 	for _, p := range parts {
-		*buf = append(*buf, p...)
+		joined = append(joined, p...)
 	}
-	return c.writeMessage(*buf)
+	defer freeBuffer(joined)
+	return c.writeMessage(joined, slow)
 }
 
-// writeMessage writes one websocket message, a long one in several frames.
-func (c *conn) writeMessage(msg []byte) error {
+// writeMessage writes one websocket message, a long one in several frames. No
+// context can end it: that would take the websocket with it.
+func (c *conn) writeMessage(msg []byte, slow *time.Timer) error {
 	c.server.metrics.sent.Add(float64(len(msg)))
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	timer := time.AfterFunc(c.server.options.WriteTimeout, func() {
-		c.lost(reasonSlow, errSlow) // before the reader finds the websocket closed
-		cancel()
-	})
-	defer timer.Stop()
+	slow.Reset(c.server.options.WriteTimeout)
 	if len(msg) <= frameBytes {
-		return c.ws.Write(ctx, websocket.MessageText, msg)
+		return c.ws.Write(context.Background(), websocket.MessageText, msg)
 	}
-	w, err := c.ws.Writer(ctx, websocket.MessageText)
+	w, err := c.ws.Writer(context.Background(), websocket.MessageText)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (c *conn) writeMessage(msg []byte) error {
 		if _, err := w.Write(msg[:n]); err != nil {
 			return err
 		}
-		timer.Reset(c.server.options.WriteTimeout)
+		slow.Reset(c.server.options.WriteTimeout)
 		msg = msg[n:]
 	}
 	return w.Close()
@@ -114,23 +114,15 @@ func (c *conn) writeMessage(msg []byte) error {
 
 // sayGoodbye sends the close frame and waits a few seconds for the client's.
 func (c *conn) sayGoodbye() {
-	if e := c.ending.Load(); e != nil && e.status != 0 {
-		_ = c.ws.Close(e.status, e.text)
-	}
-}
-
-// ping finds out whether the client is still there. While the reader is busy
-// with what the client sent, nothing can be heard, and nothing is concluded.
-func (c *conn) ping() {
-	defer c.pinging.Store(false)
-	if !c.reading.Load() {
+	e := c.ending.Load()
+	if e == nil || e.status == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.server.options.PingTimeout)
-	defer cancel()
-	stop := context.AfterFunc(c.ctx, cancel)
-	defer stop()
-	if err := c.ws.Ping(ctx); err != nil && c.ctx.Err() == nil && c.reading.Load() {
-		c.lost(reasonSilent, err)
+	most := goodbyeMost
+	if e.reason == reasonOverload {
+		most = overloadMost
 	}
+	cut := time.AfterFunc(most, c.hangUp) // the library would take in the rest of a message first, however long that lasts
+	defer cut.Stop()
+	_ = c.ws.Close(e.status, e.text)
 }

@@ -37,10 +37,15 @@ func NewConn(limit int) *Conn {
 // client says by it. The events, which alias msg, stand even when there is an
 // error after them; an error ends the connection.
 func (c *Conn) Receive(msg []byte) ([]wire.Event, error) {
-	c.events = nil
 	err := c.lines.each(msg, c.line)
-	return c.events, err
+	events := c.events
+	c.events = nil // or they would keep msg until the next one comes
+	return events, err
 }
+
+// Held is how many bytes are kept of a line whose end has not come. It is for
+// the goroutine that calls Receive.
+func (c *Conn) Held() int { return cap(c.lines.partial) }
 
 func (c *Conn) emit(e wire.Event) { c.events = append(c.events, e) }
 

@@ -21,11 +21,17 @@ type lines struct {
 }
 
 // each calls fn with every line that msg completes, without its newline. Lines
-// alias msg, except one that began in an earlier message.
+// alias msg, except one that began in an earlier message. A line that msg only
+// begins is not copied if it is most of it.
 func (l *lines) each(msg []byte, fn func(line []byte) error) error {
+	size := len(msg)
 	for {
 		end := bytes.IndexByte(msg, '\n')
 		if end < 0 {
+			if len(l.partial) == 0 && 2*len(msg) > size && len(msg) <= l.limit {
+				l.partial = msg[:len(msg):len(msg)]
+				return nil
+			}
 			return l.keep(msg)
 		}
 		line := msg[:end:end]
