@@ -27,6 +27,8 @@ func (s *Server) addFeeds(name string, c *couch.Client) {
 			event.Msg("_db_updates is read")
 		}
 	}
+	o.Reserve = func(n int) bool { return s.caches.reserve(int64(n)) }
+	o.Release = func(n int) { s.caches.release(int64(n)) }
 	s.feeds[c] = c.NewFeeds(o)
 }
 

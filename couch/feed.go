@@ -32,6 +32,7 @@ type feed struct {
 	mu      sync.Mutex
 	state   feedState
 	ring    ring
+	bytes   int   // of ring, that are reserved
 	err     error // why it is over
 	overlap time.Duration
 	readers int
@@ -259,7 +260,12 @@ func (f *feed) put(row Change) {
 	limit := f.feeds.ringLimit()
 	now := time.Now()
 	f.mu.Lock()
+	if f.state == feedOver {
+		f.mu.Unlock()
+		return
+	}
 	f.ring.put(row, now, limit)
+	f.reserve()
 	f.heard = now
 	wake := f.takeWaiting()
 	f.mu.Unlock()
@@ -268,6 +274,20 @@ func (f *feed) put(row Change) {
 		f.since = row.Seq
 	}
 	wakeAll(wake)
+}
+
+// reserve accounts for the ring, and makes it smaller where there is no room. The caller holds mu.
+func (f *feed) reserve() {
+	o := &f.feeds.options
+	if more := f.ring.bytes - f.bytes; more > 0 && o.Reserve(more) {
+		f.bytes += more
+	} else if more > 0 {
+		f.ring.trim(0)
+	}
+	if less := f.bytes - f.ring.bytes; less > 0 {
+		o.Release(less)
+		f.bytes -= less
+	}
 }
 
 // takeWaiting empties the list of those that wait. The caller holds mu.
@@ -301,6 +321,8 @@ func (f *feed) end(err error) []*FeedReader {
 		return nil
 	}
 	f.state, f.err = feedOver, err
+	f.feeds.options.Release(f.bytes)
+	f.bytes = 0
 	for _, t := range []*time.Timer{f.timer, f.leaving} {
 		if t != nil {
 			t.Stop()

@@ -100,6 +100,9 @@ func (f *feed) page(changes *Changes) (rows int, err error) {
 // lookPace is the least time between two looks that _db_updates brings about.
 const lookPace = 500 * time.Millisecond
 
+// asleepRing is how many bytes of rows a sleeping feed keeps.
+const asleepRing = 16 << 10
+
 // fallAsleep ends run until the next look.
 func (f *feed) fallAsleep() bool {
 	next := f.feeds.nextLook()
@@ -111,6 +114,8 @@ func (f *feed) fallAsleep() bool {
 	if f.changed {
 		next = lookPace
 	}
+	f.ring.trim(asleepRing)
+	f.reserve()
 	f.state = feedAsleep
 	f.timer = time.AfterFunc(next, f.wakeUp)
 	return true

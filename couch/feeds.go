@@ -30,6 +30,10 @@ type FeedsOptions struct {
 	// Overlap (default 30 s) is how old rows a reader is shown again when it joins a feed of a database with several
 	// replicas of each shard, see [Feeds].
 	Overlap time.Duration
+	// Reserve and Release, if not nil, account for the rows kept beyond the newest of each feed: without room for more, the older
+	// ones are forgotten. They must not block.
+	Reserve func(bytes int) bool
+	Release func(bytes int)
 	// Lost, if not nil, is called once when a started feed has broken off and cannot be taken up again at once, or when
 	// _db_updates (database "") cannot be read, with the error, and once when it can again, with nil. It must not block.
 	Lost func(database string, err error)
@@ -50,6 +54,9 @@ func (o FeedsOptions) withDefaults() FeedsOptions {
 	o.Recheck = orElse(o.Recheck, 10*time.Minute)
 	o.Patience = orElse(o.Patience, 10*time.Second)
 	o.Overlap = orElse(o.Overlap, 30*time.Second)
+	if o.Reserve == nil || o.Release == nil {
+		o.Reserve, o.Release = func(int) bool { return true }, func(int) {}
+	}
 	if o.Lost == nil {
 		o.Lost = func(string, error) {}
 	}

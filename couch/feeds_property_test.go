@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +59,17 @@ type world struct {
 	edits   int
 	unit    time.Duration // of waiting
 	restart func()
+
+	reserved atomic.Int64 // bytes of rings
+}
+
+// reserve has room for a ring and a half.
+func (w *world) reserve(n int) bool {
+	if w.reserved.Add(int64(n)) <= 3000 {
+		return true
+	}
+	w.reserved.Add(-int64(n))
+	return false
 }
 
 func (w *world) do(s step) {
@@ -202,12 +214,16 @@ func runInMemory(t *testing.T, script []step, places int, updates bool) (wrong s
 		w.dbs = append(w.dbs, database(t, w.client, name))
 		w.writer = append(w.writer, database(t, direct, name))
 	}
-	w.feeds = w.client.NewFeeds(couch.FeedsOptions{MaxOpen: places, RingBytes: 2000, Linger: 3 * time.Second, Quiet: 2 * time.Second})
+	w.feeds = w.client.NewFeeds(couch.FeedsOptions{MaxOpen: places, RingBytes: 2000, Linger: 3 * time.Second, Quiet: 2 * time.Second,
+		Reserve: w.reserve, Release: func(n int) { w.reserved.Add(-int64(n)) }})
 	for _, s := range script {
 		w.do(s)
 	}
 	wrong = w.converge(5 * time.Minute) // less than until a feed is looked at without reason
 	w.close()
+	if n := w.reserved.Load(); wrong == "" && n != 0 {
+		wrong = fmt.Sprintf("%d bytes are still reserved after Close", n)
+	}
 	if n := w.faults.feeds("_changes") + w.faults.feeds("_db_updates"); wrong == "" && n > 0 {
 		wrong = fmt.Sprintf("%d feeds are still open after Close", n)
 	}
