@@ -162,7 +162,7 @@ type Change struct {
 	Seq string         // "" when CouchDB sent null, see ChangesOptions.SeqInterval
 	ID  string         // the document's id, decoded
 
-	shape rowShape // of Row; not known unless [Changes] has read it
+	leaves leavesAt // in Row; not known unless [Changes] has found them
 }
 
 // Revs lists the revisions of the row: the winner, or every leaf with ChangesOptions.AllLeaves.
@@ -179,8 +179,8 @@ func (c Change) Revs() ([]string, error) {
 // AppendRevs appends the revisions of the row to dst. They are valid as long as Row is, and cost nothing where the row is as
 // CouchDB writes it.
 func (c Change) AppendRevs(dst [][]byte) ([][]byte, error) {
-	if c.shape.known {
-		return appendRevs(dst, c.Row[c.shape.revsAt:c.shape.revsEnd]), nil
+	if c.leaves.known() {
+		return appendRevs(dst, c.Row[c.leaves.at:c.leaves.end]), nil
 	}
 	revs := dst
 	err := c.member("changes", func(v value) error {
@@ -210,8 +210,8 @@ func (c Change) AppendRevs(dst [][]byte) ([][]byte, error) {
 
 // Deleted reports whether the row's winning revision is a deletion.
 func (c Change) Deleted() (bool, error) {
-	if c.shape.known {
-		return c.shape.deleted, nil
+	if c.leaves.known() {
+		return c.leaves.deleted, nil
 	}
 	deleted := false
 	err := c.member("deleted", func(v value) error {

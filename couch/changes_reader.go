@@ -35,65 +35,65 @@ func newChanges(s *stream, feed FeedType) *Changes {
 // Next returns the next row, whose bytes are valid until the next call. io.EOF is the clean end: LastSeq and Pending are known
 // then. An answer that was cut, or a feed that fell silent, is a transient *Error; what CouchDB wrote into an answer already
 // begun is an *Error with its name and reason. The answer is closed when Next fails.
-func (c *Changes) Next() (Change, error) {
+func (c *Changes) Next() (row Change, err error) {
 	if c.err != nil {
-		return Change{}, c.err
+		return row, c.err
 	}
-	row, err := c.read()
-	if err != nil {
+	if err = c.read(&row); err != nil {
 		c.err = err
 		_ = c.s.Close()
-		return Change{}, err
+		row = Change{}
 	}
-	return row, nil
+	return row, err
 }
 
 // read reads rows from the bytes, as long as they follow one another as usual, and what is not usual with the decoder: the
 // beginning and the end of an answer, its errors, and rows that are very large.
-func (c *Changes) read() (Change, error) {
+func (c *Changes) read(row *Change) error {
 	if !c.continuous && c.rows.state == beforeRows {
 		if err := c.rows.more(); err != nil {
-			return Change{}, err
+			return err
 		}
 		c.fast = &rowBuffer{listed: true}
 		c.fast.take(c.rows.dec.UnreadBuffer())
 	}
 	if c.fast != nil {
-		v, shape, how := c.fast.next(c.s)
+		v, how := c.fast.next(c.s)
 		switch {
-		case how == fits && shape.known:
-			return shape.change(v), nil
+		case how == fits && c.fast.shape.known:
+			c.fast.shape.change(v, row)
+			return nil
 		case how == fits:
-			return c.row(v)
+			return c.row(v, row)
 		case how == short:
-			return c.large()
+			return c.large(row)
 		}
 		c.giveUpFast()
 	}
 	dec := c.lines
 	if dec == nil {
 		if err := c.rows.more(); err != nil {
-			return Change{}, err
+			return err
 		}
 		dec = c.rows.dec
 	}
 	v, err := dec.ReadValue()
 	if err != nil {
-		return Change{}, streamFailure(c.s, dec, err)
+		return streamFailure(c.s, dec, err)
 	}
-	return c.row(v)
+	return c.row(v, row)
 }
 
 // large has the decoder read one row, of which the beginning is in memory.
-func (c *Changes) large() (Change, error) {
+func (c *Changes) large(row *Change) error {
 	dec := newDecoder(io.MultiReader(bytes.NewReader(c.fast.unread()), c.s))
 	v, err := dec.ReadValue()
 	if err != nil {
-		return Change{}, streamFailure(c.s, dec, err)
+		return streamFailure(c.s, dec, err)
 	}
 	c.fast.passed(0)
 	c.fast.take(dec.UnreadBuffer())
-	return c.row(v)
+	return c.row(v, row)
 }
 
 // giveUpFast has the decoder read from here on. It is told what came before.
@@ -108,8 +108,8 @@ func (c *Changes) giveUpFast() {
 }
 
 // row finds the sequence and the id, which CouchDB sends first, and looks no further: a document may follow.
-func (c *Changes) row(v value) (Change, error) {
-	row := Change{Row: v}
+func (c *Changes) row(v value, row *Change) error {
+	row.Row = v
 	var hasSeq, hasID, ended bool
 	var failed, reason string
 	var bad error
@@ -134,17 +134,17 @@ func (c *Changes) row(v value) (Change, error) {
 	})
 	switch {
 	case err != nil || bad != nil:
-		return Change{}, &Error{Op: c.s.op, Err: errMalformed}
+		return &Error{Op: c.s.op, Err: errMalformed}
 	case hasID:
-		return row, nil
+		return nil
 	case failed != "":
 		c.terminal = true
-		return Change{}, c.s.answered(failed, reason)
+		return c.s.answered(failed, reason)
 	case ended && c.continuous:
 		c.terminal = true
-		return Change{}, io.EOF
+		return io.EOF
 	}
-	return Change{}, &Error{Op: c.s.op, Err: errMalformed}
+	return &Error{Op: c.s.op, Err: errMalformed}
 }
 
 // tail takes what follows the rows.

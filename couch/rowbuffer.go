@@ -12,7 +12,8 @@ const (
 
 // rowBuffer is the part of an answer that is in memory, and the rows in it. The bytes of a row are valid until the next call.
 type rowBuffer struct {
-	listed bool // rows are the elements of an array, otherwise values one after another
+	listed bool     // rows are the elements of an array, otherwise values one after another
+	shape  rowShape // of the last row, if it is known
 	rows   int
 	comma  bool // that behind the last row is read
 
@@ -23,22 +24,22 @@ type rowBuffer struct {
 
 // next returns the next row. Short means that there is the beginning of a large one; odd, that there is something else, or
 // nothing any more. What there is is then unread.
-func (r *rowBuffer) next(s *stream) (row []byte, shape rowShape, how reach) {
+func (r *rowBuffer) next(s *stream) (row []byte, how reach) {
 	for {
 		how = r.begin()
 		if how == fits {
 			var n int
-			if n, shape, how = readRow(r.buf[r.at:r.to]); how == fits {
+			if n, how = readRow(r.buf[r.at:r.to], &r.shape); how == fits {
 				row = r.buf[r.at : r.at+n : r.at+n]
 				r.passed(n)
-				return row, shape, fits
+				return row, fits
 			}
 			if how == short && r.to-r.at >= largeRow {
-				return nil, rowShape{}, short
+				return nil, short
 			}
 		}
 		if how == odd || r.fill(s) != nil {
-			return nil, rowShape{}, odd
+			return nil, odd
 		}
 	}
 }

@@ -107,11 +107,12 @@ func TestRowsAreReadFast(t *testing.T) {
 				continue
 			}
 			n++
-			if end, shape, reached := readRow(row); reached != fits || end != len(row) || !shape.known {
+			var shape rowShape
+			if end, reached := readRow(row, &shape); reached != fits || end != len(row) || !shape.known {
 				t.Errorf("%s: %d, %+v", row, reached, shape)
 			}
 			for i := range row {
-				if _, _, reached := readRow(row[:i]); reached != short {
+				if _, reached := readRow(row[:i], &shape); reached != short {
 					t.Errorf("%s: %d", row[:i], reached)
 				}
 			}

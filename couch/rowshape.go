@@ -8,12 +8,12 @@ import "bytes"
 //
 // without white space, with plain strings, a sequence that may be null, and with deleted and doc or without.
 type rowShape struct {
-	known            bool // it has the form
-	hasSeq           bool
-	seqEnd           int // of the sequence, which begins at seqAt
-	idAt, idEnd      int
-	revsAt, revsEnd  int  // what is between the brackets
-	deleted, certain bool // certain: whether it is deleted is known
+	known           bool // it has the form
+	hasSeq          bool
+	seqEnd          int // of the sequence, which begins at seqAt
+	idAt, idEnd     int
+	revsAt, revsEnd int // what is between the brackets
+	deleted         bool
 }
 
 const (
@@ -22,19 +22,21 @@ const (
 	revCloses = `"}`
 )
 
-// readRow reads the row that b begins with. A row of another form is read as well, and its shape not known.
-func readRow(b []byte) (n int, shape rowShape, end reach) {
+// readRow reads the row that b begins with, and its shape. A row of another form is read as well, and its shape not known.
+func readRow(b []byte, shape *rowShape) (n int, end reach) {
+	*shape = rowShape{}
 	s := rowScan{b: b}
 	if shape.read(&s) {
 		shape.known = true
-		return s.i, shape, fits
+		return s.i, fits
 	}
+	shape.known = false
 	if s.end == short {
-		return 0, rowShape{}, short
+		return 0, short
 	}
 	s = rowScan{b: b}
 	s.value(0)
-	return s.i, rowShape{}, s.end
+	return s.i, s.end
 }
 
 func (r *rowShape) read(s *rowScan) (ok bool) {
@@ -78,27 +80,34 @@ func (r *rowShape) revs(s *rowScan) bool {
 // rest reads what follows the revisions.
 func (r *rowShape) rest(s *rowScan) bool {
 	r.deleted = s.has(`,"deleted":true`)
-	r.certain = r.deleted
 	if s.has("}") {
-		r.certain = true
 		return true
 	}
 	if s.end != fits || !s.literal(`,"doc":`) || !s.value(1) {
 		return false
 	}
-	r.certain = true
 	return s.literal("}")
 }
 
-// change is the row b, of this shape.
-func (r rowShape) change(b []byte) Change {
-	// One string for both, as they are needed together.
-	if r.hasSeq {
-		head := string(b[len(seqOpens):r.idEnd])
-		return Change{Row: b, Seq: head[:r.seqEnd-len(seqOpens)], ID: head[r.idAt-len(seqOpens):], shape: r}
+// change makes c the row b, of this shape.
+func (r *rowShape) change(b []byte, c *Change) {
+	c.Row, c.leaves = b, leavesAt{at: uint32(r.revsAt), end: uint32(r.revsEnd), deleted: r.deleted}
+	if !r.hasSeq {
+		c.ID = string(b[r.idAt:r.idEnd])
+		return
 	}
-	return Change{Row: b, ID: string(b[r.idAt:r.idEnd]), shape: r}
+	// One string for both, as they are needed together.
+	head := string(b[len(seqOpens):r.idEnd])
+	c.Seq, c.ID = head[:r.seqEnd-len(seqOpens)], head[r.idAt-len(seqOpens):]
 }
+
+// leavesAt is what is known of the leaves in a row: where the revisions are, and whether the winner is deleted. Zero: nothing.
+type leavesAt struct {
+	at, end uint32
+	deleted bool
+}
+
+func (l leavesAt) known() bool { return l.at > 0 }
 
 // appendRevs appends the revisions in b, a part of a row from revsAt to revsEnd.
 func appendRevs(dst [][]byte, b []byte) [][]byte {
