@@ -122,6 +122,8 @@ func (s *session) endGrant(why *wire.Error) {
 	}
 	s.mu.Unlock()
 	s.log.Info().Str("subject", s.grant.Subject).Str("database", s.grant.Database).Str("reason", why.Reason).Msg("grant ended")
+	s.ahead.stop()
+	s.known.stop()
 	waiting, idle := s.calls.close()
 	if opened {
 		s.conn.start(func() { s.sayOver(feeds, waiting, idle) })

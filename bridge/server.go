@@ -111,6 +111,7 @@ type Server struct {
 	lastID   atomic.Uint64
 
 	revocations atomic.Uint64 // how often Revoke was called
+	ahead       room          // of documents that sessions fetch ahead
 
 	ctx    context.Context // of writes that outlive their session
 	cancel context.CancelFunc
@@ -133,6 +134,7 @@ func NewServer(policy auth.Policy, upstream *couch.Client, o Options) *Server {
 		metrics:  newMetrics(o.Registerer),
 		conns:    make(map[*conn]struct{}),
 	}
+	s.ahead.most = maxAheadBytes
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }

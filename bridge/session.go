@@ -30,6 +30,8 @@ type session struct {
 	log   zerolog.Logger
 	flow  flow
 	calls queue
+	known known
+	ahead ahead
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -65,6 +67,7 @@ type feed struct {
 func newSession(c *conn, w wire.Session) *session {
 	s := &session{conn: c, wire: w, log: c.log, granted: make(chan struct{}), told: make(chan struct{}, 1)}
 	s.calls.workers = c.server.options.SessionConcurrency
+	s.ahead.s = s
 	s.ctx, s.cancel = context.WithCancel(c.ctx)
 	return s
 }
@@ -218,7 +221,13 @@ func (s *session) submit(call wire.Call) {
 		return
 	}
 	s.tell(signal)
-	if worker && !s.conn.start(s.serve) {
+	if worker {
+		s.startWorker()
+	}
+}
+
+func (s *session) startWorker() {
+	if !s.conn.start(s.serve) {
 		s.calls.lost()
 	}
 }
@@ -226,12 +235,16 @@ func (s *session) submit(call wire.Call) {
 // serve is a worker: it makes calls until none is left.
 func (s *session) serve() {
 	for {
-		call, signal, ok := s.calls.take()
+		b, signal, ok := s.calls.take()
 		if !ok {
 			return
 		}
+		if b.another {
+			s.startWorker()
+		}
 		s.tell(signal)
-		s.call(call)
+		s.make(b)
+		s.calls.finished(b)
 	}
 }
 
@@ -258,6 +271,7 @@ func (s *session) fail(err error) { s.conn.end(upstreamEnding(err), writeGrace) 
 // drain lets the calls that run finish and nothing else.
 func (s *session) drain() {
 	s.calls.close()
+	s.ahead.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.feeds {
@@ -272,6 +286,8 @@ func (s *session) drain() {
 func (s *session) close() {
 	s.calls.close()
 	s.cancel()
+	s.ahead.stop()
+	s.known.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.opened && !s.closed {
@@ -281,6 +297,13 @@ func (s *session) close() {
 		s.expiry.Stop()
 	}
 	s.closed = true
+}
+
+// forget drops all that the session remembers of its database: it is not there
+// any more, and one of the same name would be another.
+func (s *session) forget() {
+	s.known.drop()
+	s.ahead.drop()
 }
 
 // addFeed makes a live feed's context.
