@@ -23,11 +23,15 @@ const (
 // When a batch goes out. A client of PouchDB 5 sends a hundred calls as a
 // hundred websocket messages within a few milliseconds, so a batch waits until
 // none has come for a moment, and not for long in any case: a call that is alone
-// is held up by batchQuiet. While a batch of the same kind is with CouchDB, the
-// next has more time to gather.
+// is held up by batchQuiet. Once burstCalls have come, the client is taken to be
+// in the middle of its hundred, which may take it longer if its machine is busy;
+// the hundredth sends the batch off at once. While a batch of the same kind is
+// with CouchDB, the next has more time to gather.
 const (
-	batchQuiet  = 500 * time.Microsecond
-	batchLinger = 4 * time.Millisecond
+	batchQuiet  = time.Millisecond
+	burstCalls  = 8
+	burstQuiet  = 4 * time.Millisecond
+	batchLinger = 15 * time.Millisecond
 	batchGather = 15 * time.Millisecond
 	// maxBatchCalls and maxBatchBytes are what a batch holds, of calls.
 	maxBatchCalls = 100
@@ -237,7 +241,11 @@ func (q *queue) readyIn(b *batch, now time.Time) (time.Duration, bool) {
 	case flight > 0:
 		return batchGather - now.Sub(b.opened), true
 	}
-	return min(batchQuiet-now.Sub(b.last), batchLinger-now.Sub(b.opened)), true
+	quiet := batchQuiet
+	if len(b.calls) >= burstCalls {
+		quiet = burstQuiet
+	}
+	return min(quiet-now.Sub(b.last), batchLinger-now.Sub(b.opened)), true
 }
 
 // remove takes a batch out.
