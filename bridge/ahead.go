@@ -53,7 +53,7 @@ type ahead struct {
 
 	mu    sync.Mutex
 	pages []*aheadPage          // that the client has not gone past, oldest first
-	of    map[string]*aheadPage // by document, the last page that has it
+	of    map[string]*aheadPage // by document, the first page that has it
 	off   bool                  // the client did not want what was fetched
 	mean  int                   // size of a document, as last fetched; 0: unknown
 	next  *nextPage
@@ -69,7 +69,8 @@ type aheadPage struct {
 
 	ready  chan struct{} // closed when the fetch has ended; nil: not begun
 	cancel context.CancelFunc
-	bytes  int // reserved
+	late   bool // it takes longer than a call waits, so none waits any more
+	bytes  int  // reserved
 	since  time.Time
 }
 
@@ -104,7 +105,9 @@ func (a *ahead) shown(limit int, rows []pageRow) {
 			a.of = make(map[string]*aheadPage)
 		}
 		for id := range docs.rows {
-			a.of[id] = docs
+			if a.of[id] == nil { // it was changed while the client read: the earlier page comes first
+				a.of[id] = docs
+			}
 		}
 		a.pages = append(a.pages, docs)
 		if n := len(a.pages); n == 1 || a.pages[n-2].asked > 0 {
@@ -223,30 +226,36 @@ func (a *ahead) take(ctx context.Context, id string) (row aheadRow, ok bool) {
 		a.fetchAfter(p)
 	}
 	a.touch()
-	if p.ready == nil {
+	if p.ready == nil || p.late {
 		return row, false
 	}
 	a.mu.Unlock()
-	wait(ctx, p.ready, aheadWait)
+	ready := wait(ctx, p.ready, aheadWait)
 	a.mu.Lock()
+	if p.late = p.late || !ready; p.late {
+		return row, false
+	}
 	row = *p.rows[id]
 	return row, len(row.docs) == len(row.revs) && time.Since(p.since) < aheadFor && !a.over
 }
 
-// wait waits for something that will be closed, but not for longer than most.
-func wait(ctx context.Context, done <-chan struct{}, most time.Duration) {
+// wait waits for something that will be closed, but not for longer than most. It
+// reports whether it was.
+func wait(ctx context.Context, done <-chan struct{}, most time.Duration) bool {
 	select {
 	case <-done:
-		return
+		return true
 	default:
 	}
 	timer := time.NewTimer(most)
 	defer timer.Stop()
 	select {
 	case <-done:
+		return true
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+	return false
 }
 
 // reach notes that the client has come to a page: it has done with those before,
@@ -394,16 +403,14 @@ func (a *ahead) page(ctx context.Context, since string, limit int) *page {
 		n.cancel()
 		return nil
 	}
-	wait(ctx, n.ready, aheadWait)
-	select {
-	case <-n.ready:
-		if n.page != nil && time.Since(n.read) < aheadFor {
-			return n.page
-		}
-	default:
+	if !wait(ctx, n.ready, aheadWait) {
 		n.cancel()
+		return nil
 	}
-	return nil
+	if n.page == nil || time.Since(n.read) >= aheadFor {
+		return nil
+	}
+	return n.page
 }
 
 // touch puts off when all that is held is dropped.

@@ -124,8 +124,13 @@ func (k *known) add(id string, revs []string, own bool) {
 			doc.revs = slices.Insert(doc.revs, 0, rev)
 		}
 	}
+	for len(doc.revs) > maxKnownRevs {
+		k.grow(doc, -len(doc.revs[0])-16)
+		doc.revs = slices.Delete(doc.revs, 0, 1)
+		doc.own = min(doc.own, len(doc.revs))
+	}
 	doc.since = time.Now()
-	for k.bytes > knownBytes || len(doc.revs) > maxKnownRevs {
+	for k.bytes > knownBytes && len(k.order) > 0 {
 		k.forgetOldest()
 	}
 	k.arm()
