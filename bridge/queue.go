@@ -23,10 +23,11 @@ const (
 // When a batch goes out. A client of PouchDB 5 sends a hundred calls as a
 // hundred websocket messages within a few milliseconds, so a batch waits until
 // none has come for a moment, and not for long in any case: a call that is alone
-// is held up by batchQuiet. Once burstCalls have come, the client is taken to be
-// in the middle of its hundred, which may take it longer if its machine is busy;
-// the hundredth sends the batch off at once. While a batch of the same kind is
-// with CouchDB, the next has more time to gather.
+// is held up by batchQuiet. Once burstCalls have come, or when so many came the
+// last time, the client is taken to be in the middle of its hundred, which may
+// take it longer if its machine is busy; the hundredth sends the batch off at
+// once. While a batch of the same kind is with CouchDB, the next has more time to
+// gather.
 const (
 	batchQuiet  = time.Millisecond
 	burstCalls  = 8
@@ -53,6 +54,7 @@ const (
 	opAlone opKind = iota
 	opRevisions
 	opOpenRevs
+	opKinds // how many there are
 )
 
 func kindOf(op wire.Op) batchKind {
@@ -96,6 +98,7 @@ type queue struct {
 	count     int      // calls in waiting
 	bytes     int
 	flight    map[batchKind]int // batches taken and not finished; nil when there are none
+	bursts    [opKinds]bool     // whether the last batch was of many calls
 	running   int
 	lingering bool          // a worker waits for a batch to be ready
 	wake      chan struct{} // holds a token to make it look again; made by the first that waits
@@ -242,7 +245,7 @@ func (q *queue) readyIn(b *batch, now time.Time) (time.Duration, bool) {
 		return batchGather - now.Sub(b.opened), true
 	}
 	quiet := batchQuiet
-	if len(b.calls) >= burstCalls {
+	if len(b.calls) >= burstCalls || q.bursts[b.kind.op] {
 		quiet = burstQuiet
 	}
 	return min(quiet-now.Sub(b.last), batchLinger-now.Sub(b.opened)), true
@@ -261,6 +264,7 @@ func (q *queue) remove(i int) (*batch, signal) {
 			q.flight = make(map[batchKind]int, 1)
 		}
 		q.flight[b.kind]++
+		q.bursts[b.kind.op] = len(b.calls) >= burstCalls
 	}
 	if q.space != nil {
 		close(q.space)

@@ -60,6 +60,8 @@ func TestBatches(t *testing.T) {
 		{"what is no batch goes out at once", ms, []put{{0, 1, wire.GetID{}}}, []taken{{1, 0}}},
 		{"a hundred go out at once", ms, []put{{0, 100, tree}}, []taken{{100, 0}}},
 		{"a burst goes out together", ms, []put{{0, 30, tree}, {3 * ms, 30, tree}}, []taken{{60, 3*ms + burstQuiet}}},
+		{"the first of the next burst is not taken for one alone", 0, []put{{0, 50, tree}, {100 * ms, 1, tree}, {3 * ms, 49, tree}, {100 * ms, 1, tree}},
+			[]taken{{50, burstQuiet}, {50, 103*ms + burstQuiet}, {1, 203*ms + burstQuiet}}},
 		{"calls that trickle in do not wait for ever", 0, slices.Repeat([]put{{batchQuiet - 1, 1, tree}}, 7),
 			[]taken{{7, 7*(batchQuiet-1) + batchQuiet}}},
 		{"kinds do not mix", ms, []put{{0, 2, tree}, {0, 3, get}, {0, 4, latest}, {0, 5, tree}},
