@@ -239,6 +239,14 @@ func (a *ahead) take(ctx context.Context, id string) (row aheadRow, ok bool) {
 	return row, len(row.docs) == len(row.revs) && time.Since(p.since) < aheadFor && !a.over
 }
 
+// has tells whether a document was fetched.
+func (a *ahead) has(id string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.of[id]
+	return p != nil && len(p.rows[id].docs) > 0
+}
+
 // wait waits for something that will be closed, but not for longer than most. It
 // reports whether it was.
 func wait(ctx context.Context, done <-chan struct{}, most time.Duration) bool {

@@ -80,6 +80,18 @@ func (s *session) make(b *batch) {
 	}
 }
 
+// isInstant tells whether a call can, by all appearances, be answered without
+// CouchDB.
+func (s *session) isInstant(op wire.Op) bool {
+	switch op := op.(type) {
+	case wire.GetRevisions:
+		return s.known.has(op.ID)
+	case wire.OpenRevs:
+		return s.ahead.has(op.ID)
+	}
+	return false
+}
+
 // makeRevisions answers GetRevisions calls: from what the session knows without
 // asking, and the rest with one question.
 func (s *session) makeRevisions(out *answers, calls []wire.Call) {

@@ -166,6 +166,13 @@ func (k *known) history(id string) wire.Revisions {
 	return out
 }
 
+// has tells whether anything is known of a document.
+func (k *known) has(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.docs[id] != nil
+}
+
 // owns tells whether the session itself wrote all of the revisions.
 func (k *known) owns(id string, revs []string) bool {
 	k.mu.Lock()

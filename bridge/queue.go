@@ -46,6 +46,7 @@ const (
 type batchKind struct {
 	op                  opKind
 	latest, attachments bool
+	instant             bool // they can be answered without CouchDB, so none waits for others
 }
 
 type opKind uint8
@@ -91,7 +92,8 @@ func (b *batch) full() bool { return len(b.calls) >= maxBatchCalls || b.bytes >=
 // together: where only batches wait that others may still join, one of the
 // workers waits with them.
 type queue struct {
-	workers int // at most
+	workers int                // at most
+	instant func(wire.Op) bool // tells which calls can be answered without CouchDB; nil: none
 
 	mu        sync.Mutex
 	waiting   []*batch // oldest first
@@ -162,6 +164,7 @@ func (q *queue) append(call wire.Call) (worker bool, _ signal) {
 // need not wait for more.
 func (q *queue) join(call wire.Call) (ready bool) {
 	kind, now := kindOf(call.Op), time.Now()
+	kind.instant = q.instant != nil && kind != (batchKind{}) && q.instant(call.Op)
 	if kind != (batchKind{}) {
 		for _, b := range slices.Backward(q.waiting) { // the youngest of the kind, if any is open
 			if b.kind != kind {
@@ -171,11 +174,11 @@ func (q *queue) join(call wire.Call) (ready bool) {
 				break
 			}
 			b.calls, b.bytes, b.last = append(b.calls, call), b.bytes+call.Size, now
-			return b.full()
+			return b.full() || kind.instant
 		}
 	}
 	q.waiting = append(q.waiting, &batch{kind: kind, calls: []wire.Call{call}, bytes: call.Size, opened: now, last: now})
-	return kind == batchKind{}
+	return kind == batchKind{} || kind.instant
 }
 
 // wantsWorker counts a worker more if one is to be started: where one lingers,
@@ -235,7 +238,7 @@ func (q *queue) hasReady() bool {
 func (q *queue) readyIn(b *batch, now time.Time) (time.Duration, bool) {
 	flight := q.flight[b.kind]
 	switch {
-	case b.kind == batchKind{}:
+	case b.kind == batchKind{}, b.kind.instant:
 		return 0, true
 	case flight >= maxBatches:
 		return 0, false
@@ -264,7 +267,9 @@ func (q *queue) remove(i int) (*batch, signal) {
 			q.flight = make(map[batchKind]int, 1)
 		}
 		q.flight[b.kind]++
-		q.bursts[b.kind.op] = len(b.calls) >= burstCalls
+		if !b.kind.instant {
+			q.bursts[b.kind.op] = len(b.calls) >= burstCalls
+		}
 	}
 	if q.space != nil {
 		close(q.space)

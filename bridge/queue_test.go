@@ -126,6 +126,27 @@ func sameBatches(a, b []taken) bool {
 	return len(a) == len(b)
 }
 
+// TestInstantDoesNotWait puts calls that can be answered without CouchDB among
+// others of their kind.
+func TestInstantDoesNotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{workers: 4, instant: func(op wire.Op) bool { return op.(wire.GetRevisions).ID == "known" }}
+		start := time.Now()
+		out := make(chan taken, 10)
+		put := workers(q, time.Second, func(b *batch) { out <- taken{len(b.calls), time.Since(start)} })
+		for _, id := range []string{"a", "known", "b"} {
+			put(wire.GetRevisions{ID: id})
+		}
+		for _, want := range []taken{{1, 0}, {2, batchQuiet}} {
+			if got := <-out; got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		}
+		time.Sleep(2 * time.Second)
+	})
+}
+
 // TestCloseWhileLingering wants the calls of a batch that was still open, and
 // the worker that waited with it to end.
 func TestCloseWhileLingering(t *testing.T) {

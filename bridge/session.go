@@ -67,6 +67,7 @@ type feed struct {
 func newSession(c *conn, w wire.Session) *session {
 	s := &session{conn: c, wire: w, log: c.log, granted: make(chan struct{}), told: make(chan struct{}, 1)}
 	s.calls.workers = c.server.options.SessionConcurrency
+	s.calls.instant = s.isInstant
 	s.ahead.s = s
 	s.ctx, s.cancel = context.WithCancel(c.ctx)
 	return s
