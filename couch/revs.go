@@ -91,62 +91,26 @@ type DocLeaves struct {
 	Err    error // why there are none, as Leaves would say it
 }
 
-// LeavesOf is [Database.Leaves] of many documents, in the order of ids, with at most two requests however many they are: one
-// asks which of them there are, the other for the leaves of those. An error is one of the requests; what is wrong with one
-// document stands in its place and does not concern the others.
+// LeavesOf is [Database.Leaves] of many documents, in the order of ids, with one request however many they are. An error is
+// the request's; what is wrong with one document stands in its place and does not concern the others.
+//
+// To ask _all_docs first which of them there are would cost more than it saves: CouchDB 3.5.0 takes 2 ms for a _bulk_get of a
+// hundred documents that are not there, 4 ms for a hundred that are, and 8 to 12 ms for an _all_docs with a hundred keys.
 func (d *Database) LeavesOf(ctx context.Context, ids []string) ([]DocLeaves, error) {
 	found := make([]DocLeaves, len(ids))
-	var asked []int
+	var refs []DocRef
+	var places []int // in ids, of refs
 	for i, id := range ids {
 		if _, err := documentPath(http.MethodGet+" document", id); err != nil && !endsInDots(id) {
 			found[i].Err = err
 			continue
 		}
-		asked = append(asked, i)
+		refs, places = append(refs, DocRef{ID: id}), append(places, i)
 	}
-	asked, err := d.present(ctx, ids, asked, found)
-	if err != nil || len(asked) == 0 {
-		return found, err
+	if len(refs) == 0 {
+		return found, nil
 	}
-	refs := make([]DocRef, len(asked))
-	for n, i := range asked {
-		refs[n].ID = ids[i]
-	}
-	return found, d.bulkLeaves(ctx, refs, func(n int, leaves DocLeaves) { found[asked[n]] = leaves })
-}
-
-// present returns those of asked, which are places in ids, whose documents there are or may be, and gives the others their
-// error.
-func (d *Database) present(ctx context.Context, ids []string, asked []int, found []DocLeaves) (there []int, err error) {
-	if len(asked) == 0 {
-		return nil, nil
-	}
-	keys := make([]string, len(asked))
-	for n, i := range asked {
-		keys[n] = ids[i]
-	}
-	rows, err := d.AllDocs(ctx, AllDocsOptions{Keys: keys})
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for _, i := range asked {
-		row, err := rows.Next()
-		switch {
-		case err == io.EOF:
-			return nil, &Error{Op: rows.s.op, Err: errMalformed}
-		case err != nil:
-			return nil, err
-		case row.Err == "not_found":
-			found[i].Err = missingDocument()
-		default:
-			there = append(there, i)
-		}
-	}
-	if _, err := rows.Next(); err != io.EOF {
-		return nil, &Error{Op: rows.s.op, Err: errMalformed}
-	}
-	return there, nil
+	return found, d.bulkLeaves(ctx, refs, func(n int, leaves DocLeaves) { found[places[n]] = leaves })
 }
 
 func missingDocument() *Error {
