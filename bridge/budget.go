@@ -47,6 +47,7 @@ func DefaultMaxBufferedBytes() int64 {
 // it would stop all others.
 type budget struct {
 	limit, soft int64
+	caches      int64 // bytes of caches, at most
 	little      int64 // working bytes with which a client is always read from
 	much        int64 // working bytes with which a client is hardly read from
 
@@ -69,7 +70,7 @@ type waiter struct {
 
 func newBudget(limit int64) *budget {
 	soft := limit - limit/4
-	return &budget{limit: limit, soft: soft, little: min(16<<10, soft/64), much: soft / 4,
+	return &budget{limit: limit, soft: soft, caches: limit / 4, little: min(16<<10, soft/64), much: soft / 4,
 		holders: map[*share]struct{}{}, waiting: map[*share]waiter{}}
 }
 
@@ -112,7 +113,7 @@ func (s *share) reserve(n int64) bool {
 	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s.ending || b.held+n > b.soft || b.cached+n > b.limit/4 {
+	if s.ending || b.held+n > b.soft || b.cached+n > b.caches {
 		return false
 	}
 	b.cached += n

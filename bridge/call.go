@@ -24,17 +24,41 @@ func (s *session) call(call wire.Call) {
 		return
 	}
 	start := time.Now()
-	result, err := retry(s.ctx, s.conn.server.options.UpstreamPatience, func() (wire.Result, error) {
-		return s.do(call.Op)
-	})
+	result, err := s.tryDo(call.Op)
 	s.conn.server.metrics.called(call.Op, err, time.Since(start))
-	defer func() { s.conn.share.give(resultBytes(result)) }()
 	if s.ended() != nil && !writes(call.Op) {
 		s.refuseCall(call.Tag) // what it has read is not the client's any more
 		return
 	}
-	if err == nil {
-		_ = s.send(s.ctx, s.wire.Result(newBuffer(bufferSizes[0]+int(resultBytes(result))), call.Tag, result))
+	if err != nil {
+		s.failed(call, err)
+		return
+	}
+	_ = s.send(s.ctx, s.wire.Result(newBuffer(bufferSizes[0]+resultSize(result)), call.Tag, result))
+}
+
+// resultSize is about how long the answer with a result will be.
+func resultSize(r wire.Result) (n int) {
+	switch r := r.(type) {
+	case wire.OpenRevsResult:
+		for _, rev := range r.Revs {
+			n += len(rev.Doc)
+		}
+	case wire.AllDocsResult:
+		for _, row := range r.Rows {
+			n += len(row.Row)
+		}
+	}
+	return n
+}
+
+// failed answers a call that failed.
+func (s *session) failed(call wire.Call, err error) {
+	if couch.IsDatabaseMissing(err) {
+		s.forget()
+	}
+	if s.ended() != nil && !writes(call.Op) {
+		s.refuseCall(call.Tag)
 		return
 	}
 	if s.ctx.Err() != nil {
@@ -44,8 +68,7 @@ func (s *session) call(call wire.Call) {
 		s.refuseCall(call.Tag)
 		return
 	}
-	e := s.explain(call.Op, err)
-	answer, ok := s.wire.Failed(s.buffer(), call.Tag, e)
+	answer, ok := s.wire.Failed(s.buffer(), call.Tag, s.explain(call.Op, err))
 	if !ok {
 		s.fail(err)
 		return
@@ -85,8 +108,7 @@ func (s *session) do(op wire.Op) (wire.Result, error) {
 		info, err := s.db.Info(s.ctx)
 		return wire.Info{DocCount: info.DocCount, UpdateSeq: info.UpdateSeq}, err
 	case wire.GetLocal:
-		doc, err := s.db.GetLocal(s.ctx, op.ID)
-		return wire.JSON(doc), orMissing(err)
+		return s.getLocal(op)
 	case wire.PutLocal:
 		return s.putLocal(op)
 	case wire.GetRevisions:
@@ -130,6 +152,16 @@ func (s *session) writeContext() (context.Context, context.CancelFunc) {
 	}
 }
 
+// getLocal reads a checkpoint. The one that the session has just written itself,
+// which a client reads before it writes the next, CouchDB is not asked for.
+func (s *session) getLocal(op wire.GetLocal) (wire.Result, error) {
+	if doc := s.known.checkpoint(op.ID); doc != nil {
+		return wire.JSON(doc), nil
+	}
+	doc, err := s.db.GetLocal(s.ctx, op.ID)
+	return wire.JSON(doc), orMissing(err)
+}
+
 func (s *session) putLocal(op wire.PutLocal) (wire.Result, error) {
 	ctx, cancel := s.writeContext()
 	defer cancel()
@@ -143,7 +175,11 @@ func (s *session) putLocal(op wire.PutLocal) (wire.Result, error) {
 			return nil, err
 		}
 	}
+	s.known.forgetCheckpoint(op.ID)
 	rev, err := s.db.PutLocal(ctx, op.ID, doc)
+	if err == nil {
+		s.known.wroteCheckpoint(op.ID, rev, doc)
+	}
 	return wire.LocalWritten{ID: op.ID, Rev: rev}, err
 }
 
@@ -160,64 +196,17 @@ func (s *session) revisions(op wire.GetRevisions) (wire.Result, error) {
 		return nil, &refusedError{*missing()}
 	}
 	leaves, err := s.db.Leaves(s.ctx, op.ID)
-	out := make(wire.Revisions, len(leaves))
-	for i, l := range leaves {
-		out[i] = wire.History(l)
-	}
-	return out, orMissing(err)
+	return histories(leaves), orMissing(err)
 }
 
-// openRevs asks with _bulk_get: however many revisions are wanted, they do not
-// have to fit into a URL.
-func (s *session) openRevs(op wire.OpenRevs) (wire.Result, error) {
-	refs := []couch.DocRef{{ID: op.ID}}
-	if op.Revs != nil {
-		refs = refs[:0]
-		for _, rev := range op.Revs {
-			refs = append(refs, couch.DocRef{ID: op.ID, Rev: rev})
-		}
-	}
-	out := wire.OpenRevsResult{Attachments: op.Attachments}
+// openRevs are the revisions of one call.
+func (s *session) openRevs(op wire.OpenRevs) (out wire.Result, err error) {
 	if !s.canRead(op.ID) {
-		for _, rev := range op.Revs {
-			out.Revs = append(out.Revs, wire.OpenRev{Missing: rev})
-		}
-		return out, nil
+		return hiddenRevs(op), nil
 	}
-	opts := couch.BulkGetOptions{Revs: true, Latest: op.Latest, Attachments: op.Attachments}
-	err := s.bulkGet(s.ctx, refs, opts, func(d couch.BulkGetDoc) error {
-		switch {
-		case d.Err == nil:
-			s.conn.share.take(int64(len(d.Doc)))
-			out.Revs = append(out.Revs, wire.OpenRev{Doc: d.Doc.Clone()})
-		case d.Err.Status != http.StatusNotFound:
-			return d.Err
-		case op.Revs != nil:
-			out.Revs = append(out.Revs, wire.OpenRev{Missing: d.Rev})
-		}
-		return nil
-	})
-	if err != nil {
-		s.conn.share.give(resultBytes(out))
-		return nil, err
-	}
-	return out, nil
-}
-
-// resultBytes are the bytes of a result that were taken from the budget while
-// it was gathered. Whoever answers with it gives them back.
-func resultBytes(r wire.Result) (n int64) {
-	switch r := r.(type) {
-	case wire.OpenRevsResult:
-		for _, rev := range r.Revs {
-			n += int64(len(rev.Doc))
-		}
-	case wire.AllDocsResult:
-		for _, row := range r.Rows {
-			n += int64(len(row.Row))
-		}
-	}
-	return n
+	var own error
+	err = s.readOpenRevs([]wire.OpenRevs{op}, func(r wire.OpenRevsResult, err error) { out, own = r, err })
+	return out, errors.Join(err, own)
 }
 
 // bulkGet calls fn for each answer of a _bulk_get. What fn is given is valid
@@ -242,30 +231,34 @@ func (s *session) bulkGet(ctx context.Context, refs []couch.DocRef, o couch.Bulk
 	}
 }
 
-// allDocs has a row for each key, also for those that are hidden.
+// allDocs has a row for each key, also for those that are hidden. What was
+// fetched ahead is not asked for.
 func (s *session) allDocs(op wire.AllDocs) (wire.Result, error) {
-	hidden := make([]bool, len(op.Keys))
-	keys := make([]string, 0, len(op.Keys))
+	rows := make([]wire.DocRow, len(op.Keys))
+	var left []string
+	var places []int // in rows, of left
 	for i, id := range op.Keys {
-		if hidden[i] = !s.canRead(id); !hidden[i] {
-			keys = append(keys, id)
-		}
-	}
-	found, err := s.readDocs(keys, op.IncludeDocs)
-	if err != nil || len(keys) == len(op.Keys) {
-		return found, err
-	}
-	out := wire.AllDocsResult{TotalRows: -1}
-	for i, id := range op.Keys {
-		if !hidden[i] && len(found.Rows) > 0 {
-			out.Rows, found.Rows = append(out.Rows, found.Rows[0]), found.Rows[1:]
+		if !s.canRead(id) {
+			row := wire.AppendString([]byte(`{"key":`), id)
+			rows[i].Row = append(row, `,"error":"not_found"}`...)
 			continue
 		}
-		row := append(wire.AppendString([]byte(`{"key":`), id), `,"error":"not_found"}`...)
-		s.conn.share.take(int64(len(row)))
-		out.Rows = append(out.Rows, wire.DocRow{Row: row})
+		if op.IncludeDocs {
+			if row, ok := s.ahead.docRow(s.ctx, id); ok {
+				rows[i] = row
+				continue
+			}
+		}
+		left, places = append(left, id), append(places, i)
 	}
-	return out, nil
+	found, err := s.readDocs(left, op.IncludeDocs)
+	if err != nil || len(left) == len(rows) {
+		return found, err
+	}
+	for n, row := range found.Rows[:min(len(found.Rows), len(places))] {
+		rows[places[n]] = row
+	}
+	return wire.AllDocsResult{TotalRows: -1, Rows: rows}, nil
 }
 
 // readDocs reads the winners of documents, a row for each.
@@ -278,6 +271,8 @@ func (s *session) readDocs(ids []string, includeDocs bool) (out wire.AllDocsResu
 		return out, err
 	}
 	defer rows.Close()
+	held := int64(0) // until it is a message, which is counted then
+	defer func() { s.conn.share.give(held) }()
 	for {
 		row, err := rows.Next()
 		if errors.Is(err, io.EOF) {
@@ -285,9 +280,9 @@ func (s *session) readDocs(ids []string, includeDocs bool) (out wire.AllDocsResu
 			return out, nil
 		}
 		if err != nil {
-			s.conn.share.give(resultBytes(out))
 			return wire.AllDocsResult{}, err
 		}
+		held += int64(len(row.Row))
 		s.conn.share.take(int64(len(row.Row)))
 		out.Rows = append(out.Rows, wire.DocRow{Row: row.Row.Clone(), ID: row.ID, Rev: row.Rev,
 			Conflict: wire.HasMember(row.Doc, "_conflicts")})
@@ -313,6 +308,9 @@ func (s *session) bulkDocs(op wire.BulkDocs) (wire.Result, error) {
 		}
 	}
 	rows, err := s.db.BulkDocs(ctx, raw(docs), false)
+	if err == nil {
+		s.known.wrote(docs, rows)
+	}
 	for _, row := range rows {
 		if !row.OK {
 			refused = append(refused, wire.Refused{ID: row.ID, Rev: row.Rev,

@@ -1,10 +1,14 @@
 package bridge
 
 import (
+	"context"
 	"errors"
 	"io"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"pouchbridge/bridge/wire"
+	"pouchbridge/couch"
 )
 
 // pageBytes is how much of a page of changes is gathered before it is sent.
@@ -28,6 +32,9 @@ func (s *session) endFeed(t wire.Tag, err error) {
 	if err == nil || s.ctx.Err() != nil {
 		return
 	}
+	if couch.IsDatabaseMissing(err) {
+		s.forget()
+	}
 	if s.distrusted(err) {
 		return
 	}
@@ -42,65 +49,151 @@ func (s *session) endFeed(t wire.Tag, err error) {
 	_ = s.send(s.ctx, msg)
 }
 
-// page sends up to op.Limit rows after op.Since, then the end. A feed that
-// breaks off is taken up again where it broke.
+// page sends up to op.Limit rows after op.Since, then the end. Rows are read from
+// CouchDB first and sent then, some at a time, so that no answer of CouchDB waits
+// for a slow client. A feed that breaks off is taken up again where it broke.
 func (s *session) page(t wire.Tag, op wire.Changes) error {
 	if !s.grant.Access.CanRead() {
 		return s.send(s.ctx, s.wire.Complete(s.buffer(), t, op.Since))
 	}
-	last, err := retry(s.ctx, s.conn.server.options.UpstreamPatience, func() (string, error) {
-		return s.pagePart(t, &op)
-	})
-	if err != nil {
-		return err
+	part := pagePart{s: s, tag: t, since: op.Since, left: op.Limit, limited: op.Limit > 0}
+	for !part.done {
+		_, err := retry(s.ctx, s.conn.server.options.UpstreamPatience, func() (struct{}, error) { return struct{}{}, part.next() })
+		if err != nil {
+			return err
+		}
 	}
-	return s.send(s.ctx, s.wire.Complete(s.buffer(), t, last))
+	if part.limited && op.Limit <= maxAheadRows {
+		s.ahead.shown(op.Limit, part.sent)
+	}
+	return s.send(s.ctx, s.wire.Complete(s.buffer(), t, part.since))
 }
 
-// pagePart sends rows and moves op on past those it has sent. It returns the
-// sequence at the end of the page.
-func (s *session) pagePart(t wire.Tag, op *wire.Changes) (last string, err error) {
-	o := s.visible.changes(op.Since)
-	o.Limit = op.Limit
-	rows, err := s.db.Changes(s.ctx, o)
+const (
+	// partRows and partBytes bound what is read of a page before it is sent.
+	partRows  = 1000
+	partBytes = 512 << 10
+)
+
+// page is rows of a _changes answer, in memory.
+type page struct {
+	rows  []pageRow
+	last  string // the sequence at its end
+	ended bool   // the answer was read to its end
+}
+
+// pageRow is a row of a page.
+type pageRow struct {
+	id, seq string
+	revs    []string // leaves, the winner first
+	row     jsontext.Value
+}
+
+// readPage reads up to limit rows. When it fails, the rows before stand.
+func (s *session) readPage(ctx context.Context, since string, limit int) (*page, error) {
+	o := s.visible.changes(since)
+	o.Limit = limit
+	p := &page{last: since}
+	rows, err := s.db.Changes(ctx, o)
 	if err != nil {
-		return "", err
+		return p, err
 	}
 	defer rows.Close()
-	var lines []byte
-	since, left, limited := op.Since, op.Limit, op.Limit > 0
-	flush := func() error {
-		if over := s.ended(); over != nil {
-			return &refusedError{*over}
-		}
-		err := s.send(s.ctx, lines)
-		lines, op.Since, op.Limit = nil, since, left
-		return err
-	}
-	for {
+	size := 0
+	for size < partBytes {
 		row, err := rows.Next()
 		if errors.Is(err, io.EOF) {
-			return rows.LastSeq(), flush()
+			p.last, p.ended = rows.LastSeq(), true
+			return p, nil
 		}
 		if err != nil {
-			return "", errors.Join(flush(), err)
+			return p, err
 		}
-		s.visible.show(row.ID)
+		size += len(row.Row)
+		p.last = row.Seq
+		p.rows = append(p.rows, pageRow{id: row.ID, seq: row.Seq, revs: leafRevs(row.Row), row: row.Row.Clone()})
+	}
+	return p, nil
+}
+
+// leafRevs are the revisions that a row of changes names.
+func leafRevs(row jsontext.Value) (revs []string) {
+	_ = wire.Members(row, func(m wire.Member) error {
+		if string(m.Name) != "changes" {
+			return nil
+		}
+		for _, change := range wire.Items(m.Value) {
+			_ = wire.Members(change, func(m wire.Member) error {
+				if string(m.Name) == "rev" {
+					revs = append(revs, wire.Text(m.Value))
+				}
+				return nil
+			})
+		}
+		return nil
+	})
+	return revs
+}
+
+// pagePart is how far the sending of a page is.
+type pagePart struct {
+	s       *session
+	tag     wire.Tag
+	since   string
+	left    int // rows, of a limited page
+	limited bool
+	sent    []pageRow // of a page that is short enough to be remembered
+	done    bool
+}
+
+// next reads and sends some rows and moves on past them.
+func (p *pagePart) next() error {
+	limit := partRows
+	if p.limited {
+		limit = min(limit, p.left)
+	}
+	var err error
+	rows := p.s.ahead.page(p.s.ctx, p.since, limit)
+	if rows == nil {
+		rows, err = p.s.readPage(p.s.ctx, p.since, limit)
+	}
+	if sending := p.send(rows.rows); sending != nil {
+		return sending
+	}
+	p.since = rows.last
+	if p.limited {
+		p.left -= len(rows.rows)
+	}
+	p.done = p.limited && p.left <= 0 || err == nil && rows.ended && len(rows.rows) < limit
+	if p.done {
+		return nil
+	}
+	return err
+}
+
+// send sends rows, many in one message.
+func (p *pagePart) send(rows []pageRow) error {
+	var lines []byte
+	for i, row := range rows {
+		p.s.visible.show(row.id)
+		p.s.known.shown(row.id, row.revs)
 		if lines == nil {
 			lines = newBuffer(pageBytes)
 		}
-		lines = s.wire.Change(lines, t, row.Row)
-		since = row.Seq
-		if limited {
-			left--
+		lines = p.s.wire.Change(lines, p.tag, row.row)
+		if len(lines) < pageBytes && i < len(rows)-1 {
+			continue
 		}
-		if limited && left == 0 {
-			return since, flush()
+		if over := p.s.ended(); over != nil {
+			return &refusedError{*over}
 		}
-		if len(lines) >= pageBytes {
-			if err := flush(); err != nil {
-				return "", err
-			}
+		if err := p.s.send(p.s.ctx, lines); err != nil {
+			return err
 		}
+		lines = nil
 	}
+	if p.limited && len(p.sent)+len(rows) <= maxAheadRows {
+		p.sent = append(p.sent, rows...)
+	}
+	return nil
 }

@@ -120,6 +120,8 @@ func (s *session) endGrant(why *wire.Error) {
 	s.stopFeeds()
 	s.mu.Unlock()
 	s.log.Info().Str("subject", s.grant.Subject).Str("database", s.grant.Database).Str("reason", why.Reason).Msg("grant ended")
+	s.ahead.stop()
+	s.known.stop()
 	waiting, idle := s.calls.close()
 	s.done(waiting...)
 	if opened {

@@ -26,6 +26,8 @@ type session struct {
 	flow  flow
 	calls queue
 	held  int64 // bytes of its credentials
+	known known
+	ahead ahead
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -56,6 +58,8 @@ type session struct {
 func newSession(c *conn, w wire.Session) *session {
 	s := &session{conn: c, wire: w, log: c.log, granted: make(chan struct{}), told: make(chan struct{}, 1)}
 	s.calls.workers = c.server.options.SessionConcurrency
+	s.calls.instant = s.isInstant
+	s.ahead.s = s
 	s.ctx, s.cancel = context.WithCancel(c.ctx)
 	return s
 }
@@ -212,7 +216,13 @@ func (s *session) submit(call wire.Call) {
 		return
 	}
 	s.tell(signal)
-	if worker && !s.conn.start(s.serve) {
+	if worker {
+		s.startWorker()
+	}
+}
+
+func (s *session) startWorker() {
+	if !s.conn.start(s.serve) {
 		s.calls.lost()
 	}
 }
@@ -220,13 +230,17 @@ func (s *session) submit(call wire.Call) {
 // serve is a worker: it makes calls until none is left.
 func (s *session) serve() {
 	for {
-		call, signal, ok := s.calls.take()
+		b, signal, ok := s.calls.take()
 		if !ok {
 			return
 		}
+		if b.another {
+			s.startWorker()
+		}
 		s.tell(signal)
-		s.call(call)
-		s.done(call)
+		s.make(b)
+		s.done(b.calls...)
+		s.calls.finished(b)
 	}
 }
 
@@ -269,6 +283,7 @@ func (s *session) fail(err error) { s.conn.end(upstreamEnding(err), writeGrace) 
 // drain lets the calls that run finish and nothing else.
 func (s *session) drain() {
 	s.closeCalls()
+	s.ahead.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopFeeds()
@@ -281,6 +296,8 @@ func (s *session) drain() {
 func (s *session) close() {
 	s.closeCalls()
 	s.cancel()
+	s.ahead.stop()
+	s.known.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.opened && !s.closed {
@@ -298,4 +315,11 @@ func (s *session) close() {
 func (s *session) closeCalls() {
 	waiting, _ := s.calls.close()
 	s.done(waiting...)
+}
+
+// forget drops all that the session remembers of its database: it is not there
+// any more, and one of the same name would be another.
+func (s *session) forget() {
+	s.known.drop()
+	s.ahead.drop()
 }

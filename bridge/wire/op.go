@@ -27,7 +27,8 @@ type PutLocal struct {
 }
 
 // GetRevisions asks which revisions of a document are known. Result:
-// [Revisions]; an unknown document fails with status 404.
+// [Revisions], which may leave out ancestors, and leaves that are then written
+// once more without effect; an unknown document fails with status 404.
 type GetRevisions struct{ ID string }
 
 // OpenRevs reads the named revisions of a document, each with its history.
@@ -91,7 +92,8 @@ type (
 	JSON jsontext.Value
 	// LocalWritten answers [PutLocal].
 	LocalWritten struct{ ID, Rev string }
-	// Revisions answers [GetRevisions]: the known history of each leaf.
+	// Revisions answers [GetRevisions]: the history of each leaf, as far as it
+	// is known.
 	Revisions []History
 	// OpenRevsResult answers [OpenRevs].
 	OpenRevsResult struct {
@@ -135,7 +137,7 @@ type OpenRev struct {
 
 // DocRow is a row of _all_docs.
 type DocRow struct {
-	Row      jsontext.Value // as CouchDB sent it
+	Row      jsontext.Value // as CouchDB sends it; where Conflict is set, doc may be null
 	ID, Rev  string
 	Conflict bool // the document has more than one live leaf
 }
