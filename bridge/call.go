@@ -307,10 +307,9 @@ func (s *session) bulkDocs(op wire.BulkDocs) (wire.Result, error) {
 			return nil, err
 		}
 	}
+	s.known.writing(docs)
 	rows, err := s.db.BulkDocs(ctx, raw(docs), false)
-	if err == nil {
-		s.known.wrote(docs, rows)
-	}
+	s.known.wrote(docs, rows, err)
 	for _, row := range rows {
 		if !row.OK {
 			refused = append(refused, wire.Refused{ID: row.ID, Rev: row.Rev,

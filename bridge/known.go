@@ -55,6 +55,7 @@ type known struct {
 	docs   map[string]*knownDoc // nil when empty
 	order  []string             // the keys of docs, as they were noted first
 	locals map[string]knownLocal
+	sent   map[sentRev]int // by how many writes that are under way; nil when there are none
 	bytes  int
 	timer  *time.Timer // while anything is known
 	over   bool
@@ -66,6 +67,9 @@ type knownDoc struct {
 	bytes int
 	since time.Time
 }
+
+// sentRev is a revision that the client has sent.
+type sentRev struct{ id, rev string }
 
 // knownLocal is a checkpoint as the session wrote it last.
 type knownLocal struct {
@@ -80,17 +84,41 @@ func (k *known) shown(id string, revs []string) {
 	k.add(id, revs, false)
 }
 
-// wrote notes revisions that CouchDB has taken: those of docs without a row that
-// says otherwise.
-func (k *known) wrote(docs []wire.Doc, rows []couch.Row) {
+// writing notes that a write is about to be made.
+func (k *known) writing(docs []wire.Doc) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.sent == nil {
+		k.sent = make(map[sentRev]int, len(docs))
+	}
+	for _, d := range docs {
+		k.sent[sentRev{d.ID, d.Rev}]++
+	}
+}
+
+// wrote notes the outcome of a write: the revisions that CouchDB has taken, which
+// are those of docs without a row that says otherwise.
+func (k *known) wrote(docs []wire.Doc, rows []couch.Row, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, d := range docs {
+		key := sentRev{d.ID, d.Rev}
+		if k.sent[key]--; k.sent[key] <= 0 {
+			delete(k.sent, key)
+		}
+	}
+	if len(k.sent) == 0 {
+		k.sent = nil
+	}
+	if err != nil {
+		return
+	}
 	refused := map[string]bool{}
 	for _, row := range rows {
 		if !row.OK {
 			refused[row.ID] = true
 		}
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	for _, d := range docs {
 		if d.Rev != "" && !refused[d.ID] {
 			k.add(d.ID, []string{d.Rev}, true)
@@ -177,12 +205,32 @@ func (k *known) has(id string) bool {
 func (k *known) owns(id string, revs []string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	doc := k.docs[id]
-	if doc == nil {
+	own := k.own(id)
+	return len(own) > 0 && !slices.ContainsFunc(revs, func(rev string) bool { return !slices.Contains(own, rev) })
+}
+
+// isEcho tells whether a row names nothing but revisions that the client itself
+// has: those that the session wrote, or is about to write.
+func (k *known) isEcho(row couch.Change) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.docs) == 0 && k.sent == nil {
 		return false
 	}
-	own := doc.revs[len(doc.revs)-doc.own:]
-	return !slices.ContainsFunc(revs, func(rev string) bool { return !slices.Contains(own, rev) })
+	revs, err := row.Revs()
+	own := k.own(row.ID)
+	return err == nil && len(revs) > 0 && !slices.ContainsFunc(revs, func(rev string) bool {
+		return !slices.Contains(own, rev) && k.sent[sentRev{row.ID, rev}] == 0
+	})
+}
+
+// own are the revisions of a document that the session wrote.
+func (k *known) own(id string) []string {
+	doc := k.docs[id]
+	if doc == nil {
+		return nil
+	}
+	return doc.revs[len(doc.revs)-doc.own:]
 }
 
 // wroteCheckpoint notes a checkpoint that CouchDB has taken.

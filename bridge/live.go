@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"pouchbridge/bridge/wire"
 	"pouchbridge/couch"
@@ -14,12 +15,21 @@ import (
 // oldest ends when there are more.
 const maxFeeds = 4
 
+// echoPause is how long rows that only tell a client of its own writes are held
+// back. The last of them moves its checkpoint on.
+const echoPause = time.Second
+
 // liveFeed is a live feed of a session: it reads the feed that all sessions of
 // the database share. It has a goroutine only while there is something to send.
 type liveFeed struct {
 	session *session
 	tag     wire.Tag
 	reader  *couch.FeedReader // nil: the session may not read, and the feed stays empty
+
+	// Owned by pump.
+	echo  []byte      // the last row held back; nil: none
+	until time.Time   // when it is sent
+	timer *time.Timer // wakes pump then; nil: no row was ever held back
 
 	mu      sync.Mutex
 	running bool               // pump runs
@@ -98,7 +108,17 @@ func (f *liveFeed) stop() {
 	if f.cancel != nil {
 		f.cancel()
 	}
-	if !f.running && f.reader != nil {
+	if !f.running {
+		f.close()
+	}
+}
+
+// close gives back what an idle feed has; the caller holds mu.
+func (f *liveFeed) close() {
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+	if f.reader != nil {
 		f.reader.Close()
 	}
 }
@@ -132,36 +152,83 @@ func (f *liveFeed) more(ctx context.Context) bool {
 	}
 	f.running, f.cancel = false, nil
 	if f.over {
-		f.reader.Close()
+		f.close()
 	}
 	return false
 }
 
 // send sends rows until there are none for now.
 func (f *liveFeed) send(ctx context.Context) error {
-	s := f.session
 	for {
+		if err := f.sendEcho(ctx); err != nil {
+			return err
+		}
 		rows, err := f.next(ctx)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		var lines []byte
-		for i, row := range rows {
-			s.visible.show(row.ID)
-			if lines == nil && len(rows) > 1 {
-				lines = newBuffer(pageBytes)
-			} else if lines == nil {
-				lines = s.buffer()
+		for len(rows) > 0 {
+			lines, n := f.lines(rows)
+			if err := f.session.send(ctx, lines); err != nil {
+				return err
 			}
-			lines = s.wire.Change(lines, f.tag, row.Row)
-			if len(lines) >= pageBytes || i == len(rows)-1 {
-				if err := s.send(ctx, lines); err != nil {
-					return err
-				}
-				lines = nil
-			}
+			rows = rows[n:]
 		}
 	}
+}
+
+// lines puts rows into a message, as many as fit, without those that are an echo.
+func (f *liveFeed) lines(rows []couch.Change) (lines []byte, n int) {
+	s := f.session
+	for _, row := range rows {
+		if len(lines) >= pageBytes {
+			break
+		}
+		n++
+		s.visible.show(row.ID)
+		if f.hold(row) {
+			continue
+		}
+		if lines == nil && len(rows) > 1 {
+			lines = newBuffer(pageBytes)
+		} else if lines == nil {
+			lines = s.buffer()
+		}
+		lines = s.wire.Change(lines, f.tag, row.Row)
+	}
+	return lines, n
+}
+
+// hold holds back a row that names nothing but what the client itself has sent. To
+// it such a row is work, with some versions a batch with a checkpoint, and tells
+// nothing: after a push of thousands of documents they come by the thousand. Rows
+// that were held back before are dropped; should the client connect again before
+// the last was sent, it reads them once more.
+func (f *liveFeed) hold(row couch.Change) bool {
+	if !f.session.known.isEcho(row) {
+		f.echo = nil // the client learns a later sequence from this row
+		return false
+	}
+	if f.echo == nil {
+		f.until = time.Now().Add(echoPause)
+		if f.timer == nil {
+			f.timer = time.AfterFunc(echoPause, f.wake)
+		} else {
+			f.timer.Reset(echoPause)
+		}
+	}
+	f.echo = row.Row
+	return true
+}
+
+// sendEcho sends the row that is held back when it is time to.
+func (f *liveFeed) sendEcho(ctx context.Context) error {
+	if f.echo == nil || time.Now().Before(f.until) {
+		return nil
+	}
+	row := f.echo
+	f.echo = nil
+	return f.session.send(ctx, f.session.wire.Change(f.session.buffer(), f.tag, row))
 }
 
 // next is the next rows, none if there are none for now. CouchDB is asked again

@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -121,4 +122,39 @@ func TestLiveOutlivesUpstream(t *testing.T) {
 	eventually(t, "the feed is lost", func() bool { return f.metric("shared_feeds_lost_total") == 1 })
 	u.hold(nil)
 	write("after")
+}
+
+// TestEchoIsHeldBack wants a session that writes not to be told of every write of
+// its own, but of the last in the end, and of those of others at once.
+func TestEchoIsHeldBack(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ch, other := dial(t, f.http).open("x"), dial(t, f.http).open("x")
+	ch.follow(f)
+	start := time.Now()
+	for i := range 50 {
+		ch.post("_bulkDocs", fmt.Sprintf(`[{"docs":[{"_id":"own%d","_rev":"1-a"}],"new_edits":false},{"new_edits":false}]`, i))
+	}
+	own, last := 0, false
+	answered := 0
+	for answered < 50 || !last {
+		data := string(ch.data())
+		switch {
+		case !strings.Contains(data, `"_event"`):
+			if answered++; answered == 50 {
+				other.push(`{"_id":"other","_rev":"1-a"}`)
+			}
+		case strings.Contains(data, `"id":"own`):
+			own++
+		default:
+			last = strings.Contains(data, `"id":"other"`)
+		}
+	}
+	ch.post("_bulkDocs", pushA)
+	for seen := false; !seen; {
+		seen = strings.Contains(string(ch.data()), `"id":"a"`)
+	}
+	if most := int(time.Since(start)/time.Second) + 1; own > most {
+		t.Errorf("of 50 writes of its own the session was told %d times, at most %d are due", own, most)
+	}
 }
