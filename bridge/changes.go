@@ -110,29 +110,14 @@ func (s *session) readPage(ctx context.Context, since string, limit int) (*page,
 			return p, err
 		}
 		size += len(row.Row)
-		p.last = row.Seq
-		p.rows = append(p.rows, pageRow{id: row.ID, seq: row.Seq, revs: leafRevs(row.Row), row: row.Row.Clone()})
+		revs, err := row.Revs()
+		if err != nil {
+			return p, err
+		}
+		p.last = row.Seq()
+		p.rows = append(p.rows, pageRow{id: row.ID(), seq: p.last, revs: revs, row: row.Row.Clone()})
 	}
 	return p, nil
-}
-
-// leafRevs are the revisions that a row of changes names.
-func leafRevs(row jsontext.Value) (revs []string) {
-	_ = wire.Members(row, func(m wire.Member) error {
-		if string(m.Name) != "changes" {
-			return nil
-		}
-		for _, change := range wire.Items(m.Value) {
-			_ = wire.Members(change, func(m wire.Member) error {
-				if string(m.Name) == "rev" {
-					revs = append(revs, wire.Text(m.Value))
-				}
-				return nil
-			})
-		}
-		return nil
-	})
-	return revs
 }
 
 // pagePart is how far the sending of a page is.

@@ -218,9 +218,10 @@ func (k *known) isEcho(row couch.Change) bool {
 		return false
 	}
 	revs, err := row.Revs()
-	own := k.own(row.ID)
+	id := row.ID()
+	own := k.own(id)
 	return err == nil && len(revs) > 0 && !slices.ContainsFunc(revs, func(rev string) bool {
-		return !slices.Contains(own, rev) && k.sent[sentRev{row.ID, rev}] == 0
+		return !slices.Contains(own, rev) && k.sent[sentRev{id, rev}] == 0
 	})
 }
 

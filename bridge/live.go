@@ -185,7 +185,9 @@ func (f *liveFeed) lines(rows []couch.Change) (lines []byte, n int) {
 			break
 		}
 		n++
-		s.visible.show(row.ID)
+		if !s.grant.Filter.IsZero() {
+			s.visible.show(row.ID())
+		}
 		if f.hold(row) {
 			continue
 		}

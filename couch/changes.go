@@ -159,10 +159,26 @@ func milliseconds(d time.Duration) string {
 // Change is one row of _changes.
 type Change struct {
 	Row jsontext.Value // as CouchDB sent it; valid until the next call of Next
-	Seq string         // "" when CouchDB sent null, see ChangesOptions.SeqInterval
-	ID  string         // the document's id, decoded
 
-	leaves leavesAt // in Row; not known unless [Changes] has found them
+	parts   rowParts // of Row; not known if the row has not the form CouchDB gives it
+	seq, id string   // if the parts are not known
+}
+
+// Seq is the row's sequence, "" when CouchDB sent null, see ChangesOptions.SeqInterval. Like the row's other parts it is made when
+// it is asked for: to most rows of most readers nothing else happens than that they pass.
+func (c Change) Seq() string {
+	if c.parts.known() {
+		return string(c.Row[c.parts.seqAt:c.parts.seqEnd])
+	}
+	return c.seq
+}
+
+// ID is the document's id, decoded.
+func (c Change) ID() string {
+	if c.parts.known() {
+		return string(c.Row[c.parts.idAt:c.parts.idEnd])
+	}
+	return c.id
 }
 
 // Revs lists the revisions of the row: the winner, or every leaf with ChangesOptions.AllLeaves.
@@ -179,8 +195,8 @@ func (c Change) Revs() ([]string, error) {
 // AppendRevs appends the revisions of the row to dst. They are valid as long as Row is, and cost nothing where the row is as
 // CouchDB writes it.
 func (c Change) AppendRevs(dst [][]byte) ([][]byte, error) {
-	if c.leaves.known() {
-		return appendRevs(dst, c.Row[c.leaves.at:c.leaves.end]), nil
+	if c.parts.known() {
+		return appendRevs(dst, c.Row[c.parts.revsAt:c.parts.revsEnd]), nil
 	}
 	revs := dst
 	err := c.member("changes", func(v value) error {
@@ -210,8 +226,8 @@ func (c Change) AppendRevs(dst [][]byte) ([][]byte, error) {
 
 // Deleted reports whether the row's winning revision is a deletion.
 func (c Change) Deleted() (bool, error) {
-	if c.leaves.known() {
-		return c.leaves.deleted, nil
+	if c.parts.known() {
+		return c.parts.deleted, nil
 	}
 	deleted := false
 	err := c.member("deleted", func(v value) error {

@@ -60,8 +60,8 @@ func (c *Changes) read(row *Change) error {
 	if c.fast != nil {
 		v, how := c.fast.next(c.s)
 		switch {
-		case how == fits && c.fast.shape.known:
-			c.fast.shape.change(v, row)
+		case how == fits && c.fast.parts.known():
+			row.Row, row.parts = v, c.fast.parts
 			return nil
 		case how == fits:
 			return c.row(v, row)
@@ -116,10 +116,10 @@ func (c *Changes) row(v value, row *Change) error {
 	err := c.scan.each(v, func(name []byte, v value) bool {
 		switch string(name) {
 		case "seq":
-			row.Seq, bad = Sequence(v)
+			row.seq, bad = Sequence(v)
 			hasSeq = true
 		case "id":
-			row.ID, hasID = text(v), v.Kind() == '"'
+			row.id, hasID = text(v), v.Kind() == '"'
 		case "last_seq":
 			ended = true
 			c.tail(name, v)

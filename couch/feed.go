@@ -270,8 +270,8 @@ func (f *feed) put(row Change) {
 	wake := f.takeWaiting()
 	f.mu.Unlock()
 	f.feeds.rows.Add(1)
-	if row.Seq != "" {
-		f.since = row.Seq
+	if seq := row.Seq(); seq != "" {
+		f.since = seq
 	}
 	wakeAll(wake)
 }

@@ -104,7 +104,7 @@ func (r *FeedReader) take() ([]Change, error) {
 			return nil, errOvertaken
 		case len(rows) > 0:
 			r.pos += uint64(len(rows))
-			r.options.Since = rows[len(rows)-1].Seq
+			r.options.Since = rows[len(rows)-1].Seq()
 			if rows = r.recent.without(rows); len(rows) > 0 {
 				return rows, nil
 			}
@@ -147,7 +147,7 @@ func (r *FeedReader) catchUp(ctx context.Context) ([]Change, error) {
 	}
 	// Of an answer that broke off, the rows are good.
 	if r.recent.remember(rows); len(rows) > 0 {
-		r.options.Since = rows[len(rows)-1].Seq
+		r.options.Since = rows[len(rows)-1].Seq()
 	}
 	if atEnd {
 		r.live, r.pos = true, pos

@@ -23,7 +23,7 @@ func newRecentRow(c Change) (r recentRow, ok bool) {
 	if i < 0 {
 		return r, false
 	}
-	return recentRow{maphash.String(recentSeed, c.ID), maphash.Bytes(recentSeed, c.Row[i:])}, true
+	return recentRow{maphash.String(recentSeed, c.ID()), maphash.Bytes(recentSeed, c.Row[i:])}, true
 }
 
 // remember replaces what is remembered by the last of rows.

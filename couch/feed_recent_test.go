@@ -11,7 +11,7 @@ import (
 func changesOf(seq, words string) (rows []Change) {
 	for i, word := range strings.Fields(words) {
 		id, rev, _ := strings.Cut(word, ":")
-		rows = append(rows, Change{Seq: fmt.Sprint(seq, i), ID: id,
+		rows = append(rows, Change{seq: fmt.Sprint(seq, i), id: id,
 			Row: fmt.Appendf(nil, `{"seq":"%s%d","id":"%s","changes":[{"rev":"%s"}]}`, seq, i, id, rev)})
 	}
 	return rows
@@ -38,7 +38,7 @@ func TestRecent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got = append(got, c.ID+":"+revs[0])
+			got = append(got, c.ID()+":"+revs[0])
 		}
 		if text := strings.Join(got, " "); text != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, text, tt.want)
@@ -65,7 +65,7 @@ func TestRing(t *testing.T) {
 	rows := changesOf("s", "a:1 b:1 c:1 d:1")
 	size := ringRow{Change: rows[0]}.size()
 	for _, c := range rows {
-		r.put(c, timeAt(c.Seq), 3*size)
+		r.put(c, timeAt(c.Seq()), 3*size)
 	}
 	if r.first != 1 || r.end() != 4 || r.bytes != 3*size {
 		t.Errorf("the ring is from %d to %d with %d bytes", r.first, r.end(), r.bytes)
@@ -81,7 +81,7 @@ func TestRing(t *testing.T) {
 		got := ""
 		found, kept := r.from(tt.pos, tt.limit)
 		for _, c := range found {
-			got += c.ID
+			got += c.ID()
 		}
 		if got != tt.want || !kept {
 			t.Errorf("from %d, %d bytes: %q, want %q", tt.pos, tt.limit, got, tt.want)

@@ -18,10 +18,10 @@ type ringRow struct {
 	at     time.Time // when it came
 }
 
-// rowOverhead is what a row costs besides its text.
+// rowOverhead is about what a row costs besides its text.
 const rowOverhead = 128
 
-func (r ringRow) size() int { return len(r.Row) + len(r.Seq) + len(r.ID) + rowOverhead }
+func (r ringRow) size() int { return len(r.Row) + rowOverhead }
 
 // end is the position after the last row.
 func (r *ring) end() uint64 { return r.first + uint64(len(r.rows)) }

@@ -99,7 +99,7 @@ func (r *reader) take(rows []couch.Change, err error) (more bool) {
 		revs, failed := row.Revs()
 		err = errors.Join(err, failed)
 		slices.Sort(revs)
-		r.seen[row.ID], r.since = fmt.Sprint(revs), row.Seq
+		r.seen[row.ID()], r.since = fmt.Sprint(revs), row.Seq()
 		r.rows++
 	}
 	if err != nil {
@@ -179,7 +179,7 @@ func leaves(t testing.TB, db *couch.Database) view {
 			t.Fatal(err)
 		}
 		slices.Sort(revs)
-		all[row.ID] = fmt.Sprint(revs)
+		all[row.ID()] = fmt.Sprint(revs)
 	}
 }
 

@@ -84,8 +84,8 @@ func (f *follower) rows(changes *Changes) (n int, err error) {
 			return n, callbackError{err}
 		}
 		f.heard = time.Now() // however long fn took, it was not CouchDB that was silent
-		if row.Seq != "" {
-			f.options.Since = row.Seq
+		if seq := row.Seq(); seq != "" {
+			f.options.Since = seq
 		}
 	}
 }

@@ -133,8 +133,8 @@ func (u *upstream) database(o Options) *Database {
 // follow runs Follow and returns the ids it saw. When it returns, every answer must have been closed.
 func (u *upstream) follow(ctx context.Context, since string, giveUp time.Duration, stopAt string) (ids []string, err error) {
 	err = u.database(Options{}).Follow(ctx, ChangesOptions{Since: since}, giveUp, func(row Change) error {
-		ids = append(ids, row.ID)
-		if row.ID == stopAt {
+		ids = append(ids, row.ID())
+		if row.ID() == stopAt {
 			return errStop
 		}
 		return nil

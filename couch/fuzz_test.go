@@ -75,7 +75,7 @@ func rowsOf(t *testing.T, c *Changes) (got []string) {
 		revs, revsErr := row.Revs()
 		deleted, deletedErr := row.Deleted()
 		doc, docErr := row.Doc()
-		got = append(got, fmt.Sprintf("%s %q %q %q %v %s %v %v %v", row.Row, row.Seq, row.ID, revs, deleted, doc, revsErr, deletedErr, docErr))
+		got = append(got, fmt.Sprintf("%s %q %q %q %v %s %v %v %v", row.Row, row.Seq(), row.ID(), revs, deleted, doc, revsErr, deletedErr, docErr))
 	}
 }
 
@@ -111,13 +111,13 @@ func fuzzChanges(f *testing.F, feed FeedType) {
 				if !bytes.Contains(data, row.Row) {
 					t.Errorf("row %q is not in the answer", row.Row)
 				}
-				if !utf8.ValidString(row.ID) {
-					t.Errorf("id %q", row.ID)
+				if !utf8.ValidString(row.ID()) {
+					t.Errorf("id %q", row.ID())
 				}
 				revs, _ := row.Revs()
 				deleted, _ := row.Deleted()
 				doc, _ := row.Doc()
-				got = append(got, fmt.Sprintf("%s %q %q %q %v %s", row.Row, row.Seq, row.ID, revs, deleted, doc))
+				got = append(got, fmt.Sprintf("%s %q %q %q %v %s", row.Row, row.Seq(), row.ID(), revs, deleted, doc))
 			}
 		})
 	})

@@ -35,7 +35,7 @@ func ids(t *testing.T, d *couch.Database, o couch.ChangesOptions) (got []string,
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, row.ID)
+		got = append(got, row.ID())
 	}
 }
 
@@ -134,7 +134,7 @@ func TestLiveFollow(t *testing.T) {
 	defer cancel()
 	go func() {
 		done <- d.Follow(ctx, couch.ChangesOptions{AllLeaves: true}, 10*time.Second, func(row couch.Change) error {
-			rows <- row.ID
+			rows <- row.ID()
 			return nil
 		})
 	}()

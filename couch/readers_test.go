@@ -133,7 +133,7 @@ func TestContinuousRowAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 3 {
-		if row, err := changes.Next(); err != nil || row.Seq != fmt.Sprintf("%d-x", i+1) {
+		if row, err := changes.Next(); err != nil || row.Seq() != fmt.Sprintf("%d-x", i+1) {
 			t.Fatal(row, err)
 		}
 		next <- row(i + 2)

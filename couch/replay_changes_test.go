@@ -95,12 +95,12 @@ func drainChanges(t *testing.T, changes *Changes, answer string) (ids []string, 
 		if err != nil {
 			return ids, err
 		}
-		seq := `"seq":"` + row.Seq + `"`
-		if row.Seq == "" {
+		seq := `"seq":"` + row.Seq() + `"`
+		if row.Seq() == "" {
 			seq = `"seq":null`
 		}
 		if !strings.Contains(answer, string(row.Row)) || !strings.Contains(string(row.Row), seq) {
-			t.Errorf("%s, sequence %q", row.Row, row.Seq)
+			t.Errorf("%s, sequence %q", row.Row, row.Seq())
 		}
 		if revs, err := row.Revs(); err != nil || len(revs) == 0 {
 			t.Errorf("%s: %q, %v", row.Row, revs, err)
@@ -109,6 +109,6 @@ func drainChanges(t *testing.T, changes *Changes, answer string) (ids []string, 
 		if err != nil || deleted != strings.Contains(string(row.Row), `"deleted":true`) {
 			t.Errorf("%s: deleted %v, %v", row.Row, deleted, err)
 		}
-		ids = append(ids, row.ID)
+		ids = append(ids, row.ID())
 	}
 }

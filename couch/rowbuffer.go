@@ -13,7 +13,7 @@ const (
 // rowBuffer is the part of an answer that is in memory, and the rows in it. The bytes of a row are valid until the next call.
 type rowBuffer struct {
 	listed bool     // rows are the elements of an array, otherwise values one after another
-	shape  rowShape // of the last row, if it is known
+	parts  rowParts // of the last row
 	rows   int
 	comma  bool // that behind the last row is read
 
@@ -29,7 +29,7 @@ func (r *rowBuffer) next(s *stream) (row []byte, how reach) {
 		how = r.begin()
 		if how == fits {
 			var n int
-			if n, how = readRow(r.buf[r.at:r.to], &r.shape); how == fits {
+			if n, how = readRow(r.buf[r.at:r.to], &r.parts); how == fits {
 				row = r.buf[r.at : r.at+n : r.at+n]
 				r.passed(n)
 				return row, fits

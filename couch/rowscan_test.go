@@ -107,8 +107,8 @@ func TestRowsAreReadFast(t *testing.T) {
 				continue
 			}
 			n++
-			var shape rowShape
-			if end, reached := readRow(row, &shape); reached != fits || end != len(row) || !shape.known {
+			var shape rowParts
+			if end, reached := readRow(row, &shape); reached != fits || end != len(row) || !shape.known() {
 				t.Errorf("%s: %d, %+v", row, reached, shape)
 			}
 			for i := range row {
@@ -134,7 +134,7 @@ func TestRowsAsTheyCome(t *testing.T) {
 		changes := newChanges(streamOf(r), feed)
 		for i, id := range []string{"a", "b"} {
 			go func() { _, _ = io.WriteString(w, parts[i]) }()
-			if row, err := changes.Next(); err != nil || row.ID != id || fmt.Sprint(i+1) != row.Seq {
+			if row, err := changes.Next(); err != nil || row.ID() != id || fmt.Sprint(i+1) != row.Seq() {
 				t.Errorf("%v: %+v, %v", feed, row, err)
 			}
 		}
