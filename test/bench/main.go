@@ -68,7 +68,7 @@ type options struct {
 	sizes
 	only    *regexp.Regexp // names of measures
 	profile string         // directory; empty: no profiles
-	write   string         // file with the markers; empty: none
+	write   string         // file with the sections; empty: none
 }
 
 func parseOptions(args []string, stderr io.Writer) (options, error) {
@@ -76,7 +76,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	only := flags.String("run", "", "run only the measures whose name this regular expression finds, of "+strings.Join(measureNames(), ", "))
-	flags.StringVar(&o.write, "write", "", "write the tables between the markers in this `file`")
+	flags.StringVar(&o.write, "write", "", "write the tables into the section of the upstream in this `file`")
 	flags.StringVar(&o.profile, "profile", "", "save pprof profiles of the bridge during a further pull and push in this `directory`")
 	flags.IntVar(&o.docs, "docs", o.docs, "documents of a replication")
 	flags.IntVar(&o.runs, "runs", o.runs, "runs of what is repeated")
@@ -141,7 +141,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
 	if o.write != "" {
-		if _, err := readBetween(o.write); err != nil {
+		if _, err := readPage(o.write); err != nil {
 			return err // before an hour is spent
 		}
 	}
@@ -150,7 +150,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	if o.write != "" && ctx.Err() == nil {
-		failures = errors.Join(failures, writeBetween(o.write, text))
+		failures = errors.Join(failures, b.upstream.section.write(o.write, text))
 	}
 	return cmp.Or(ctx.Err(), failures)
 }

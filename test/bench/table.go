@@ -52,41 +52,53 @@ func (t table) markdown(b *strings.Builder) {
 	}
 }
 
-// The tables stand between these lines; what is around them is written by hand.
+// section is where on the page the tables of one kind of upstream stand; what is around it is written by hand.
+type section string
+
 const (
-	beginMarker = "<!-- bench: made by `make bench`, do not edit -->\n"
-	endMarker   = "<!-- bench: end -->\n"
+	embeddedSection section = "embedded store"
+	couchDBSection  section = "CouchDB"
 )
 
-// between replaces what is between the markers of a page.
-func between(page, text string) (string, error) {
-	before, rest, begins := strings.Cut(page, beginMarker)
-	_, after, ends := strings.Cut(rest, endMarker)
-	if !begins || !ends || strings.Contains(rest, beginMarker) || strings.Contains(after, endMarker) {
-		return "", errors.New("it must have each of the two marker lines once: " + strings.TrimSpace(beginMarker) + " and " + strings.TrimSpace(endMarker))
+// sections are what the page must have, each once.
+var sections = []section{couchDBSection, embeddedSection}
+
+func (s section) begin() string {
+	return "<!-- bench, " + string(s) + ": made by `make bench`, do not edit -->\n"
+}
+func (s section) end() string { return "<!-- bench, " + string(s) + ": end -->\n" }
+
+// replace puts text into the section of a page.
+func (s section) replace(page, text string) (string, error) {
+	before, rest, begins := strings.Cut(page, s.begin())
+	_, after, ends := strings.Cut(rest, s.end())
+	if !begins || !ends || strings.Contains(rest, s.begin()) || strings.Contains(after, s.end()) {
+		return "", errors.New("it must have each of the two lines once: " + strings.TrimSpace(s.begin()) + " and " + strings.TrimSpace(s.end()))
 	}
-	return before + beginMarker + "\n" + text + "\n" + endMarker + after, nil
+	return before + s.begin() + "\n" + text + "\n" + s.end() + after, nil
 }
 
-// readBetween reads a page that can be written to.
-func readBetween(file string) (string, error) {
+// readPage reads a page that can be written to.
+func readPage(file string) (string, error) {
 	page, err := os.ReadFile(file)
 	if err != nil {
 		return "", err
 	}
-	if _, err := between(string(page), ""); err != nil {
-		return "", fmt.Errorf("%s: %w", file, err)
+	for _, s := range sections {
+		if _, err := s.replace(string(page), ""); err != nil {
+			return "", fmt.Errorf("%s: %w", file, err)
+		}
 	}
 	return string(page), nil
 }
 
-// writeBetween puts text between the markers of a file.
-func writeBetween(file, text string) error {
-	page, err := readBetween(file)
+// write puts text into the section of a file.
+func (s section) write(file, text string) error {
+	page, err := readPage(file)
 	if err != nil {
 		return err
 	}
-	if page, err = between(page, text); err != nil {
+	if page, err = s.replace(page, text); err != nil {
 		return err
 	}
 	return os.WriteFile(file, []byte(page), 0o644)

@@ -37,44 +37,46 @@ Behind it:
 	}
 }
 
-// Only what is between the markers is written, as often as one likes.
-func TestWriteBetween(t *testing.T) {
+// Only the section is written, as often as one likes.
+func TestSectionWrite(t *testing.T) {
 	t.Parallel()
+	other := couchDBSection.begin() + "of CouchDB\n" + couchDBSection.end()
+	own := embeddedSection
 	file := filepath.Join(t.TempDir(), "page.md")
-	if err := os.WriteFile(file, []byte("by hand\n"+beginMarker+"old\n"+endMarker+"too\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("by hand\n"+own.begin()+"old\n"+own.end()+"too\n"+other), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"first\n", "second\n"} {
-		if err := writeBetween(file, text); err != nil {
+		if err := own.write(file, text); err != nil {
 			t.Fatal(err)
 		}
 		got, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := "by hand\n" + beginMarker + "\n" + text + "\n" + endMarker + "too\n"
+		want := "by hand\n" + own.begin() + "\n" + text + "\n" + own.end() + "too\n" + other
 		if diff := cmp.Diff(want, string(got)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
 }
 
-func TestBetweenRefuses(t *testing.T) {
+func TestSectionRefuses(t *testing.T) {
 	t.Parallel()
+	begin, end := couchDBSection.begin(), couchDBSection.end()
 	for _, page := range []string{
-		"", beginMarker, endMarker, endMarker + beginMarker,
-		beginMarker + endMarker + beginMarker + endMarker, beginMarker + beginMarker + endMarker, beginMarker + endMarker + endMarker,
+		"", begin, end, end + begin, begin + end + begin + end, begin + begin + end, begin + end + end, embeddedSection.begin() + embeddedSection.end(),
 	} {
-		if got, err := between(page, "text"); err == nil {
+		if got, err := couchDBSection.replace(page, "text"); err == nil {
 			t.Errorf("%q became %q", page, got)
 		}
 	}
 }
 
-// The page of this project has the markers.
+// The page of this project has the sections.
 func TestBenchmarksPage(t *testing.T) {
 	t.Parallel()
-	if _, err := readBetween("../../docs/BENCHMARKS.md"); err != nil {
+	if _, err := readPage("../../docs/BENCHMARKS.md"); err != nil {
 		t.Error(err)
 	}
 }

@@ -21,10 +21,11 @@ const requestTime = time.Minute
 
 // upstream is the CouchDB that everything is measured on.
 type upstream struct {
-	url  *url.URL
-	name string   // for the tables
-	own  *process // nil: one that was there
-	http *http.Client
+	url     *url.URL
+	name    string // for the tables
+	section section
+	own     *process // nil: one that was there
+	http    *http.Client
 }
 
 // openUpstream uses the CouchDB at rawURL, or starts an embedded store if that is empty.
@@ -46,7 +47,7 @@ func openUpstream(ctx context.Context, rawURL string) (*upstream, error) {
 	if err := u.ask(ctx, http.MethodGet, "/", nil, &welcome); err != nil {
 		return nil, fmt.Errorf("the CouchDB of COUCHDB_URL: %w", err)
 	}
-	u.name = "CouchDB " + welcome.Version
+	u.name, u.section = "CouchDB "+welcome.Version, couchDBSection
 	return u, nil
 }
 
@@ -72,7 +73,7 @@ func (u *upstream) startStore(ctx context.Context) error {
 	if err := u.own.answer(ctx, startTime, &at); err != nil {
 		return errors.Join(err, u.own.stop())
 	}
-	u.name = "the embedded store"
+	u.name, u.section = "the embedded store", embeddedSection
 	u.url, err = url.Parse(at.URL)
 	return err
 }
