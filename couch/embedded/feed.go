@@ -78,10 +78,7 @@ func (f *feed) run() error {
 
 // changes writes rows until the feed ends: at its limit or timeout, when the database is deleted or the store closed.
 func (f *feed) changes(control *http.ResponseController) error {
-	wait := f.q.timeout
-	if f.q.heartbeat > 0 {
-		wait = f.q.heartbeat
-	}
+	wait := f.q.wait()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
@@ -105,31 +102,43 @@ func (f *feed) changes(control *http.ResponseController) error {
 		if more {
 			continue
 		}
-		if ended, err := f.wait(control, changed, timer, wait); ended || err != nil {
+		ended, err := f.r.await(changed, f.r.db.gone, f.q, timer, func() error {
+			f.out.buf.WriteByte('\n')
+			return f.flush(control)
+		})
+		if ended || err != nil {
 			return err
 		}
 	}
 }
 
-// wait returns at the next change, sending heartbeats meanwhile. ended means that the feed is over.
-func (f *feed) wait(control *http.ResponseController, changed <-chan struct{}, timer *time.Timer, beat time.Duration) (ended bool, err error) {
+// wait is how long a feed may be silent: until a heartbeat, or its end.
+func (q *changesQuery) wait() time.Duration {
+	if q.heartbeat > 0 {
+		return q.heartbeat
+	}
+	return q.timeout
+}
+
+// await returns at the next change, sending heartbeats meanwhile. ended means that the feed is over: what it is of is gone, the
+// store is closed, the client is, or it has been silent for long enough. gone may be nil.
+func (r *request) await(changed, gone <-chan struct{}, q *changesQuery, timer *time.Timer, beat func() error) (ended bool, err error) {
 	for {
 		select {
 		case <-changed:
 			return false, nil
-		case <-f.r.db.gone:
+		case <-gone:
 			return true, nil
-		case <-f.r.store.closing:
+		case <-r.store.closing:
 			return true, nil
-		case <-f.r.Context().Done():
-			return true, f.r.Context().Err()
+		case <-r.Context().Done():
+			return true, r.Context().Err()
 		case <-timer.C:
-			if f.q.heartbeat == 0 {
+			if q.heartbeat == 0 {
 				return true, nil
 			}
-			timer.Reset(beat)
-			f.out.buf.WriteByte('\n')
-			if err := f.flush(control); err != nil {
+			timer.Reset(q.heartbeat)
+			if err := beat(); err != nil {
 				return true, err
 			}
 		}

@@ -115,6 +115,8 @@ func (f *updatesFeed) run() error {
 	if f.q.feed != "continuous" {
 		text = "{\"results\":[\n"
 	}
+	timer := time.NewTimer(f.q.wait())
+	defer timer.Stop()
 	for {
 		found, changed := f.r.store.updates.after(f.at)
 		for _, u := range found {
@@ -129,10 +131,15 @@ func (f *updatesFeed) run() error {
 		if err := f.write(text); err != nil {
 			return err
 		}
+		if text != "" {
+			timer.Reset(f.q.wait())
+		}
 		text = ""
-		if ended, err := f.wait(changed); err != nil {
+		ended, err := f.r.await(changed, nil, f.q, timer, func() error { return f.write("\n") })
+		if err != nil {
 			return err
-		} else if ended {
+		}
+		if ended {
 			break
 		}
 	}
@@ -155,34 +162,6 @@ func (f *updatesFeed) row(u update) string {
 		return ",\n" + text
 	}
 	return text
-}
-
-// wait returns at the next event, sending heartbeats meanwhile. ended means that the feed is over.
-func (f *updatesFeed) wait(changed <-chan struct{}) (ended bool, err error) {
-	beat := f.q.timeout
-	if f.q.heartbeat > 0 {
-		beat = f.q.heartbeat
-	}
-	timer := time.NewTimer(beat)
-	defer timer.Stop()
-	for {
-		select {
-		case <-changed:
-			return false, nil
-		case <-f.r.store.closing:
-			return true, nil
-		case <-f.r.Context().Done():
-			return true, f.r.Context().Err()
-		case <-timer.C:
-			if f.q.heartbeat == 0 {
-				return true, nil
-			}
-			timer.Reset(beat)
-			if err := f.write("\n"); err != nil {
-				return true, err
-			}
-		}
-	}
 }
 
 func (f *updatesFeed) write(text string) error {
