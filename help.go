@@ -40,9 +40,16 @@ func configurationPage() string {
 		cell := strings.NewReplacer("|", `\|`, "*", `\*`, "<", "&lt;").Replace(v.Help + v.allowed())
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", v.Key, v.defaultCell(), cell)
 	}
+	b.WriteString("\n## Memory\n\n" + memoryText)
 	b.WriteString("\n## The file of `POUCHBRIDGE_STATIC_FILE`\n\n```json\n" + staticExample + "```\n\n" + staticText)
 	return b.String()
 }
+
+// memoryText is about the variables of Go's runtime.
+const memoryText = "Go's own variables are heeded. `GOMEMLIMIT`, like `600MiB`, is what the process may take of memory: set it to\n" +
+	"somewhat less than what the container or machine gives it. Half of it is for what is held for clients, see\n" +
+	"`POUCHBRIDGE_MAX_BUFFERED_BYTES`; the rest is for connections (an idle one with a live session takes about 25 KB), and for\n" +
+	"garbage. `GOGC` is 50 where it is not set.\n"
 
 // staticExample is a file of the policy static; staticText explains it.
 const staticExample = `{

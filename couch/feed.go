@@ -37,7 +37,7 @@ type feed struct {
 	readers int
 	waiting []*FeedReader // to be woken by the next row or change of state
 	heard   time.Time     // when the last row came, or it started
-	opened  time.Time     // when the continuous request was begun
+	opened  time.Time     // when it got its place among the open feeds
 	yield   context.CancelCauseFunc
 	changed bool      // _db_updates named the database since the last look began
 	looked  time.Time // when the last look began
@@ -194,7 +194,7 @@ func (f *feed) follow(ctx context.Context) error {
 	ctx, yield := context.WithCancelCause(ctx)
 	defer yield(nil)
 	f.mu.Lock()
-	f.opened, f.yield = time.Now(), yield
+	f.yield = yield
 	f.mu.Unlock()
 	quiet := time.AfterFunc(f.feeds.options.Quiet, f.quieted)
 	defer quiet.Stop()

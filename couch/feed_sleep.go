@@ -6,7 +6,14 @@ import (
 	"time"
 )
 
-// times are when the continuous request was begun, and since when no row has come.
+// placed notes that the feed has a place among the open ones.
+func (f *feed) placed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.opened = time.Now()
+}
+
+// times are when the feed got its place, and since when no row has come.
 func (f *feed) times() (opened, quiet time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -248,6 +248,7 @@ func (f *Feeds) place(ctx context.Context, one *feed) bool {
 		f.mu.Lock()
 		if len(f.open) < f.options.MaxOpen {
 			f.open[one] = struct{}{}
+			one.placed()
 			f.mu.Unlock()
 			return true
 		}
@@ -261,9 +262,13 @@ func (f *Feeds) place(ctx context.Context, one *feed) bool {
 			return false
 		}
 		quietest.giveWay(errEvicted)
+		again := time.NewTimer(lookPace) // it may just have ended by itself, and another one have come
 		select {
 		case <-freed:
+		case <-again.C:
 		case <-ctx.Done():
+		}
+		if again.Stop(); ctx.Err() != nil {
 			return false
 		}
 	}
