@@ -9,8 +9,7 @@ import (
 	"pouchbridge/bridge/wire"
 )
 
-// openRevs answers an OpenRevs call; false: CouchDB must be asked. Documents
-// fetched ahead have no contents of attachments.
+// openRevs answers an OpenRevs call; false: CouchDB must be asked.
 func (a *ahead) openRevs(ctx context.Context, op wire.OpenRevs) (out wire.OpenRevsResult, ok bool) {
 	if len(op.Revs) == 0 {
 		return out, false
@@ -19,16 +18,10 @@ func (a *ahead) openRevs(ctx context.Context, op wire.OpenRevs) (out wire.OpenRe
 	if !ok {
 		return out, false
 	}
-	out.Attachments = op.Attachments
-	for _, rev := range op.Revs {
-		i := slices.Index(row.revs, rev)
-		if i < 0 || op.Attachments && wire.HasMember(row.docs[i], "_attachments") {
-			return out, false
-		}
-		out.Revs = append(out.Revs, wire.OpenRev{Doc: row.docs[i]})
+	if out, ok = row.openRevs(op); ok {
+		a.given(op.ID)
 	}
-	a.given(op.ID)
-	return out, true
+	return out, ok
 }
 
 // docRow is a document's row in the answer to an AllDocs call that includes
@@ -38,6 +31,29 @@ func (a *ahead) docRow(ctx context.Context, id string) (out wire.DocRow, ok bool
 	if !ok {
 		return out, false
 	}
+	if out, ok = row.docRow(id); ok && !out.Conflict {
+		a.given(id)
+	}
+	return out, ok
+}
+
+// openRevs answers an OpenRevs call from documents that were read before, without
+// the contents of attachments; false: it cannot.
+func (row aheadRow) openRevs(op wire.OpenRevs) (out wire.OpenRevsResult, ok bool) {
+	out.Attachments = op.Attachments
+	for _, rev := range op.Revs {
+		i := slices.Index(row.revs, rev)
+		if i < 0 || op.Attachments && wire.HasMember(row.docs[i], "_attachments") {
+			return out, false
+		}
+		out.Revs = append(out.Revs, wire.OpenRev{Doc: row.docs[i]})
+	}
+	return out, len(op.Revs) > 0
+}
+
+// docRow is the document's row in the answer to an AllDocs call that includes
+// documents; false: that cannot be told.
+func (row aheadRow) docRow(id string) (out wire.DocRow, ok bool) {
 	live := slices.DeleteFunc(slices.Clone(row.docs), func(doc jsontext.Value) bool { return wire.HasMember(doc, "_deleted") })
 	if len(live) == 0 || len(live) < len(row.docs) && wire.HasMember(row.docs[0], "_deleted") {
 		return out, false // the winner, which a feed names first, is a deletion
@@ -52,7 +68,6 @@ func (a *ahead) docRow(ctx context.Context, id string) (out wire.DocRow, ok bool
 		return out, true
 	}
 	out.Row = append(appendWithout(b, row.docs[0], "_revisions"), '}')
-	a.given(id)
 	return out, true
 }
 

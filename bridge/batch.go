@@ -96,7 +96,7 @@ func (s *session) make(b *batch) {
 func (s *session) isInstant(op wire.Op) bool {
 	switch op := op.(type) {
 	case wire.GetRevisions:
-		return s.known.has(op.ID)
+		return s.known.has(op.ID) || s.sharedHistory(op.ID) != nil
 	case wire.OpenRevs:
 		return s.ahead.has(op.ID)
 	}
@@ -114,6 +114,8 @@ func (s *session) makeRevisions(out *answers, calls []wire.Call) {
 			out.failed(call, &refusedError{*missing()})
 		} else if known := s.known.history(id); known != nil {
 			out.result(call, known)
+		} else if shared := s.sharedHistory(id); shared != nil {
+			out.result(call, shared)
 		} else {
 			left, ids = append(left, call), append(ids, id)
 		}
@@ -157,6 +159,7 @@ func (s *session) makeOpenRevs(out *answers, calls []wire.Call) {
 			left = append(left, call)
 		}
 	}
+	left = s.makeShared(out, left)
 	_, err := retry(s.ctx, s.conn.server.options.UpstreamPatience, func() (struct{}, error) {
 		ops := make([]wire.OpenRevs, len(left))
 		for i, call := range left {
@@ -175,6 +178,25 @@ func (s *session) makeOpenRevs(out *answers, calls []wire.Call) {
 	if err != nil && len(left) > 0 {
 		s.batchFailed(out, left, err)
 	}
+}
+
+// makeShared answers the OpenRevs calls for documents that a shared feed has just
+// named, and returns the others.
+func (s *session) makeShared(out *answers, calls []wire.Call) (left []wire.Call) {
+	ids := make([]string, len(calls))
+	for i, call := range calls {
+		ids[i] = call.Op.(wire.OpenRevs).ID
+	}
+	rows := s.sharedRows(ids)
+	for _, call := range calls {
+		op := call.Op.(wire.OpenRevs)
+		if r, ok := rows[op.ID].openRevs(op); ok {
+			out.result(call, r)
+		} else {
+			left = append(left, call)
+		}
+	}
+	return left
 }
 
 // batchFailed answers the calls of a batch that failed as a whole: each fails as

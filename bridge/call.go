@@ -251,6 +251,9 @@ func (s *session) allDocs(op wire.AllDocs) (wire.Result, error) {
 		}
 		left, places = append(left, id), append(places, i)
 	}
+	if op.IncludeDocs {
+		left, places = s.sharedDocRows(rows, left, places)
+	}
 	found, err := s.readDocs(left, op.IncludeDocs)
 	if err != nil || len(left) == len(rows) {
 		return found, err
@@ -259,6 +262,21 @@ func (s *session) allDocs(op wire.AllDocs) (wire.Result, error) {
 		rows[places[n]] = row
 	}
 	return wire.AllDocsResult{TotalRows: -1, Rows: rows}, nil
+}
+
+// sharedDocRows fills in the rows of documents that a shared feed has just named,
+// and returns the others: their ids, and where their rows belong.
+func (s *session) sharedDocRows(rows []wire.DocRow, ids []string, places []int) (left []string, leftPlaces []int) {
+	shared := s.sharedRows(ids)
+	for n, id := range ids {
+		if row, ok := shared[id]; ok {
+			if rows[places[n]], ok = row.docRow(id); ok {
+				continue
+			}
+		}
+		left, leftPlaces = append(left, id), append(leftPlaces, places[n])
+	}
+	return left, leftPlaces
 }
 
 // readDocs reads the winners of documents, a row for each.

@@ -17,14 +17,16 @@ const pageBytes = 32 << 10
 // changes serves one Changes call: a page within the call, a live feed beside
 // the calls, for as long as the session lasts.
 func (s *session) changes(t wire.Tag, op wire.Changes) {
-	if err := s.send(s.ctx, s.wire.Result(s.buffer(), t, wire.Accepted{})); err != nil {
-		return
-	}
-	if !op.Live {
+	if op.Live {
+		s.follow(t, op)
+	} else if s.accept(t) == nil {
 		s.endFeed(t, s.page(t, op))
-		return
 	}
-	s.follow(t, op)
+}
+
+// accept answers a Changes call; its rows come after that.
+func (s *session) accept(t wire.Tag) error {
+	return s.send(s.ctx, s.wire.Result(s.buffer(), t, wire.Accepted{}))
 }
 
 // endFeed tells the client of a feed that failed.

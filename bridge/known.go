@@ -182,8 +182,14 @@ func (k *known) history(id string) wire.Revisions {
 	if doc == nil || time.Since(doc.since) > knownFor {
 		return nil
 	}
+	return revisionsOf(doc.revs)
+}
+
+// revisionsOf lists revisions, each for itself, without ancestors; nil if there
+// are none, or one is none.
+func revisionsOf(revs []string) wire.Revisions {
 	var out wire.Revisions
-	for _, rev := range doc.revs {
+	for _, rev := range revs {
 		generation, hash, ok := strings.Cut(rev, "-")
 		n, err := strconv.Atoi(generation)
 		if !ok || err != nil {

@@ -45,27 +45,30 @@ func (s *session) follow(t wire.Tag, op wire.Changes) {
 	if s.grant.Access.CanRead() {
 		f.reader = s.conn.server.feeds[s.service].Read(s.db, s.visible.changes(op.Since), f.wake)
 	}
-	s.addFeed(f)
-	if f.reader != nil {
+	if !s.addFeed(f) {
+		s.refuseCall(t)
+	} else if err := s.accept(t); err != nil {
+		s.removeFeed(f)
+		f.stop()
+	} else if f.reader != nil {
 		f.wake()
 	}
 }
 
-// addFeed counts a live feed in. One that comes after the session's end is over
-// at once.
-func (s *session) addFeed(f *liveFeed) {
+// addFeed counts a live feed in, unless the session is over: whoever ends it
+// tells the client of the end of each feed.
+func (s *session) addFeed(f *liveFeed) bool {
 	s.mu.Lock()
-	var ends *liveFeed
-	if over := s.over != nil || s.closed; over {
-		ends = f
-	} else if s.feeds = append(s.feeds, f); len(s.feeds) > maxFeeds {
-		ends, s.feeds = s.feeds[0], slices.Delete(s.feeds, 0, 1)
+	defer s.mu.Unlock()
+	if s.over != nil || s.closed {
+		return false
 	}
-	s.mu.Unlock()
 	s.conn.server.metrics.feeds.Inc()
-	if ends != nil {
-		ends.stop()
+	if s.feeds = append(s.feeds, f); len(s.feeds) > maxFeeds {
+		s.feeds[0].stop()
+		s.feeds = slices.Delete(s.feeds, 0, 1)
 	}
+	return true
 }
 
 func (s *session) removeFeed(f *liveFeed) {
@@ -185,11 +188,13 @@ func (f *liveFeed) lines(rows []couch.Change) (lines []byte, n int) {
 			break
 		}
 		n++
-		if !s.grant.Filter.IsZero() {
-			s.visible.show(row.ID())
-		}
+		id := row.ID()
+		s.visible.show(id)
 		if f.hold(row) {
 			continue
+		}
+		if s.shares() {
+			s.conn.server.docs.named(s.sharedKey(id), row)
 		}
 		if lines == nil && len(rows) > 1 {
 			lines = newBuffer(pageBytes)

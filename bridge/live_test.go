@@ -1,6 +1,8 @@
 package bridge_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -156,5 +158,107 @@ func TestEchoIsHeldBack(t *testing.T) {
 	}
 	if most := int(time.Since(start)/time.Second) + 1; own > most {
 		t.Errorf("of 50 writes of its own the session was told %d times, at most %d are due", own, most)
+	}
+}
+
+// TestLiveDocumentsAreShared has many clients that ask for a document as soon as
+// they are told of it, and for its revisions once they have it, as real ones do:
+// CouchDB is asked once.
+func TestLiveDocumentsAreShared(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const readers = 20
+	var channels []*channel
+	for range readers {
+		ch := dial(t, f.http).open("x")
+		ch.follow(f)
+		channels = append(channels, ch)
+	}
+	write := func(doc string) {
+		t.Helper()
+		if _, err := f.db.BulkDocs(t.Context(), values(doc), false); err != nil {
+			t.Fatal(err)
+		}
+		for _, ch := range channels {
+			if name, value := ch.event(); name != "change" {
+				t.Fatalf("got %s %s", name, value)
+			}
+		}
+	}
+	ask := func(method, args, want string) {
+		t.Helper()
+		for _, ch := range channels {
+			ch.post(method, args)
+		}
+		for _, ch := range channels {
+			if _, r := ch.reply(); r != (reply{"null", want}) {
+				t.Errorf("%s: got %v, want %s", method, r, want)
+			}
+		}
+	}
+	write(`{"_id":"a","_rev":"1-a","n":1}`)
+	requests := f.count()
+	ask("allDocs", `[{"keys":["a"],"include_docs":true}]`, `{"offset":0,"total_rows":0,"rows":[{"id":"a","key":"a","value":{"rev":"1-a"},"doc":{"_id":"a","_rev":"1-a","n":1}}]}`)
+	ask("get", `["a",{"open_revs":["1-a"],"revs":true}]`, `[{"ok":{"_id":"a","_rev":"1-a","n":1,"_revisions":{"start":1,"ids":["a"]}}}]`)
+	ask("_getRevisionTree", `["a"]`, `[{"pos":1,"ids":["a",{"status":"available"},[]]}]`)
+	if n := requests.since(); total(n) != 1 || n["_bulk_get"] != 1 {
+		t.Errorf("one document, for %d clients, cost %v", readers, n)
+	}
+	write(`{"_id":"a","_rev":"2-b","n":2,"_revisions":{"start":2,"ids":["b","a"]}}`)
+	requests.since()
+	ask("get", `["a",{"open_revs":["2-b"],"revs":true}]`, `[{"ok":{"_id":"a","_rev":"2-b","n":2,"_revisions":{"start":2,"ids":["b","a"]}}}]`)
+	if n := requests.since(); total(n) != 1 {
+		t.Errorf("its next revision cost %v", n)
+	}
+	if held := f.server.HeldAhead(); held == 0 {
+		t.Error("what is shared is not accounted for")
+	}
+}
+
+// TestSharedDocumentsAreGuarded has sessions that are not the bridge's own account
+// ask for themselves, and a database of the same name know nothing of the first.
+func TestSharedDocumentsAreGuarded(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	alice := u.name + "-alice"
+	u.addUser(alice)
+	security := fmt.Sprintf(`{"admins":{"names":[],"roles":[]},"members":{"names":[%q],"roles":[]}}`, alice)
+	if err := u.db.SetSecurity(t.Context(), []byte(security)); err != nil {
+		t.Fatal(err)
+	}
+	policy := auth.PolicyFunc(func(_ context.Context, r auth.Request) (auth.Grant, error) {
+		g := auth.Grant{Database: u.name, Access: auth.ReadWrite}
+		if r.Database == "alice" {
+			g.Identity = auth.Identity{Kind: auth.Basic, Name: alice, Secret: "pw"}
+		}
+		return g, nil
+	})
+	f := newBridge(t, u, policy, bridge.Options{})
+	service, own := dial(t, f.http).open("service"), dial(t, f.http).open("alice")
+	service.follow(f)
+	own.follow(f)
+	if _, err := u.db.BulkDocs(t.Context(), values(`{"_id":"a","_rev":"1-a"}`), false); err != nil {
+		t.Fatal(err)
+	}
+	service.event()
+	own.event()
+	const get, want = `["a",{"open_revs":["1-a"],"revs":true}]`, `[{"ok":{"_id":"a","_rev":"1-a","_revisions":{"start":1,"ids":["a"]}}}]`
+	requests := f.count()
+	for _, ch := range []*channel{service, own} {
+		if r := ch.call("get", get); r.result != want {
+			t.Errorf("got %v", r)
+		}
+	}
+	if n := requests.since(); n["_bulk_get"] != 2 {
+		t.Errorf("%v: who asks as somebody else asks for himself", n)
+	}
+	time.Sleep(1100 * time.Millisecond) // CouchDB tells when a database was created in seconds
+	err := errors.Join(u.client.DeleteDatabase(t.Context(), u.name), u.client.CreateDatabase(t.Context(), u.name, couch.CreateOptions{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := dial(t, f.http).open("service")
+	if r := again.call("_getRevisionTree", `["a"]`); r.err != missing {
+		t.Errorf("in the new database: %v", r)
 	}
 }

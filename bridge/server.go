@@ -122,6 +122,7 @@ type Server struct {
 	upstream *couch.Client
 	metrics  *metrics
 	feeds    map[*couch.Client]*couch.Feeds // by server
+	docs     sharedDocs
 	budget   *budget
 	caches   *share // of the budget, for what no single connection holds
 	lastID   atomic.Uint64
@@ -152,6 +153,7 @@ func NewServer(policy auth.Policy, upstream *couch.Client, o Options) *Server {
 	}
 	s.metrics = newMetrics(o.Registerer, s.budget)
 	s.caches = s.budget.newShare(nil)
+	s.docs.share = s.caches
 	s.addFeeds("", upstream)
 	for name, c := range o.Upstreams {
 		s.addFeeds(name, c)
@@ -303,6 +305,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, feeds := range s.feeds {
 		feeds.Close()
 	}
+	s.docs.stop()
 	return errors.Join(err, s.decider.Close(ctx))
 }
 

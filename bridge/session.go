@@ -33,12 +33,13 @@ type session struct {
 	cancel context.CancelFunc
 
 	// Set before the client is told that it has the session.
-	request auth.Request
-	grant   auth.Grant
-	service *couch.Client // of the grant's server, as the bridge's own account
-	client  *couch.Client // the same as the grant's identity
-	db      *couch.Database
-	visible *visible
+	request  auth.Request
+	grant    auth.Grant
+	service  *couch.Client // of the grant's server, as the bridge's own account
+	client   *couch.Client // the same as the grant's identity
+	db       *couch.Database
+	instance string // of the database: when it was created
+	visible  *visible
 
 	granted chan struct{} // closed when the client is told that it has the session
 
@@ -153,7 +154,8 @@ func (s *session) connect(grant auth.Grant) error {
 		return refusedByCouchDB(grant, err)
 	}
 	patience := s.conn.server.options.UpstreamPatience
-	_, err = retry(s.ctx, patience, func() (couch.Info, error) { return s.db.Info(s.ctx) })
+	info, err := retry(s.ctx, patience, func() (couch.Info, error) { return s.db.Info(s.ctx) })
+	s.instance = info.InstanceStartTime
 	if couch.IsDatabaseMissing(err) && grant.Create != nil {
 		_, err = retry(s.ctx, patience, func() (struct{}, error) { return struct{}{}, create(s.ctx, s.service, grant) })
 	}
