@@ -178,7 +178,7 @@ func (d *sharedDocs) row(doc *sharedDoc) (aheadRow, bool) {
 }
 
 // shares tells whether the session sees the database as others do, and which one
-// it is: CouchDB before 3.4 says that every database was created at 0.
+// it is: CouchDB before 3.3 says that every database was created at 0.
 func (s *session) shares() bool {
 	return s.seesAll() && s.instance != "" && s.instance != "0"
 }

@@ -107,7 +107,7 @@ func (f *feed) pause(ctx context.Context, pauses *backoff.ExponentialBackOff, er
 	d := pauses.NextBackOff()
 	var e *Error
 	if errors.As(err, &e) {
-		d = max(d, e.RetryAfter)
+		d = max(d, min(e.RetryAfter, longestRest))
 	}
 	if f.is(feedStarting) {
 		d = min(d, f.patience()) // for one last attempt
@@ -195,7 +195,11 @@ func (f *feed) follow(ctx context.Context) error {
 	defer yield(nil)
 	f.mu.Lock()
 	f.yield = yield
+	over := f.state == feedOver
 	f.mu.Unlock()
+	if over {
+		return errLeft
+	}
 	quiet := time.AfterFunc(f.feeds.options.Quiet, f.quieted)
 	defer quiet.Stop()
 

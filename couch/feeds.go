@@ -72,7 +72,7 @@ func (o FeedsOptions) withDefaults() FeedsOptions {
 // then asks for the changes after its own sequence in ordinary bounded requests, as itself, until one reaches the end of the
 // changes; from then on it reads the ring from the noted position. A row that was committed before that last request began is in
 // its answer or in an earlier one. One that was committed later comes to the feed later still, and so stands behind the noted
-// position. Rows committed meanwhile are seen twice, and a document's newest row is always seen last. A reader that the ring has
+// position. Rows committed meanwhile may be seen twice, and a document's newest row is always seen last. A reader that the ring has
 // overtaken begins anew from the last sequence it has seen.
 //
 // That argument wants both requests to read the same copy of each shard. Where a database has replicas (n > 1), the feed may read
@@ -89,7 +89,7 @@ func (o FeedsOptions) withDefaults() FeedsOptions {
 // # Failures
 //
 // A feed that breaks off is taken up again from its last sequence for as long as it takes, with jittered pauses. A database that is
-// gone (404), or was created anew (another instance_start_time; CouchDB before 3.4 does not tell), ends its readers with an *Error.
+// gone (404), or was created anew (another instance_start_time; CouchDB before 3.3 does not tell), ends its readers with an *Error.
 type Feeds struct {
 	client  *Client
 	options FeedsOptions

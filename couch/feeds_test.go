@@ -280,6 +280,43 @@ func TestFeedOutlivesOutage(t *testing.T) {
 	})
 }
 
+// A feed whose last reader leaves while CouchDB is away is not taken up again.
+func TestFeedLeftDuringOutage(t *testing.T) {
+	feedsTest(t, couch.FeedsOptions{Linger: time.Second}, func(t *testing.T, w *world) {
+		w.faults.noUpdates = true
+		w.join(0, nil)
+		w.settled()
+		w.do(step{what: "down"})
+		time.Sleep(time.Minute)
+		w.do(step{what: "leave"})
+		time.Sleep(2 * time.Second)
+		w.do(step{what: "up"})
+		time.Sleep(time.Minute)
+		w.wantFeeds(0, 0)
+	})
+}
+
+// However long CouchDB asks to be left alone, a feed is not lost for long.
+func TestFeedRetryAfter(t *testing.T) {
+	feedsTest(t, couch.FeedsOptions{}, func(t *testing.T, w *world) {
+		w.join(0, nil)
+		w.settled()
+		inner, refused := w.faults.inner, false
+		w.faults.inner = roundTrip(func(r *http.Request) (*http.Response, error) {
+			if refused {
+				return inner.RoundTrip(r)
+			}
+			refused = true
+			return &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"86400"}}, Request: r,
+				Body: io.NopCloser(strings.NewReader(`{"error":"service unavailable"}`))}, nil
+		})
+		w.do(step{what: "cut"})
+		w.write(0, 1)
+		time.Sleep(time.Minute)
+		w.settled()
+	})
+}
+
 func TestFeedCannotStart(t *testing.T) {
 	feedsTest(t, couch.FeedsOptions{Patience: 3 * time.Second}, func(t *testing.T, w *world) {
 		w.do(step{what: "down"})
