@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -50,7 +51,7 @@ type sharedKey struct {
 
 type sharedDoc struct {
 	key   sharedKey
-	row   *byte    // where the feed's row is in memory: the same for all its readers
+	row   *byte    // where the feed's row is in memory: the same for all that are live
 	revs  []string // leaves, the winner first
 	since time.Time
 	ready chan struct{} // closed when the documents are there, or are not to be had; nil: nobody has asked
@@ -62,17 +63,18 @@ type sharedDoc struct {
 func (d *sharedDocs) named(key sharedKey, row couch.Change) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if doc := d.docs[key]; doc != nil && doc.row == &row.Row[0] || d.over {
+	doc := d.docs[key]
+	if d.over || doc != nil && doc.row == &row.Row[0] {
 		return
 	}
 	revs, err := row.Revs()
-	if err != nil || len(revs) == 0 || len(revs) > maxKnownRevs {
-		return
+	if err != nil || len(revs) == 0 || len(revs) > maxKnownRevs || doc != nil && slices.Equal(doc.revs, revs) {
+		return // the latter: a session that catches up has rows of its own
 	}
 	if d.docs == nil {
 		d.docs = make(map[sharedKey]*sharedDoc)
 	}
-	doc := &sharedDoc{key: key, row: &row.Row[0], revs: revs, since: time.Now()}
+	doc = &sharedDoc{key: key, row: &row.Row[0], revs: revs, since: time.Now()}
 	d.docs[key] = doc
 	d.order = append(d.order, doc)
 	if len(d.order) > maxShared {
