@@ -49,7 +49,7 @@ func configurationPage() string {
 const memoryText = "Go's own variables are heeded. `GOMEMLIMIT`, like `600MiB`, is what the process may take of memory: set it to\n" +
 	"somewhat less than what the container or machine gives it. Half of it is for what is held for clients, see\n" +
 	"`POUCHBRIDGE_MAX_BUFFERED_BYTES`; the rest is for connections (an idle one with a live session takes about 25 KB), and for\n" +
-	"garbage. `GOGC` is 50 where it is not set.\n"
+	"garbage: where `GOGC` is not set, 16 MiB of it, or half of what is live if that is more.\n"
 
 // staticExample is a file of the policy static; staticText explains it.
 const staticExample = `{

@@ -7,20 +7,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 )
 
-// gcPercent is what GOGC is where it is not set. Most of what the bridge holds is idle connections, and by Go's default of 100 it
-// would hold garbage for as much again. To collect it twice as often is cheap: while connections are idle there is hardly any, and
-// while they are not, documents pass in buffers that are used again.
-const gcPercent = 50
-
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	if err := run(untilSignal(), os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "pouchbridge:", err)
 		os.Exit(1)

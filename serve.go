@@ -171,6 +171,12 @@ func (s *service) run(ctx context.Context) error {
 			return nil
 		})
 	}
+	if s.getenv("GOGC") == "" {
+		g.Go(func() error {
+			paceGC(ctx)
+			return nil
+		})
+	}
 	g.Go(func() error {
 		<-ctx.Done()
 		return s.shutDown()
