@@ -8,6 +8,9 @@ import (
 
 // addFeeds makes the shared feeds of a server.
 func (s *Server) addFeeds(name string, c *couch.Client) {
+	if s.feeds[c] != nil {
+		return // a server may have two names
+	}
 	log := s.options.Logger.With().Str("upstream", name).Logger()
 	o := s.options.Feeds
 	o.Patience = s.options.UpstreamPatience

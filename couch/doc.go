@@ -14,8 +14,9 @@
 //     of each [Database] take turns. Nothing is sent while a Retry-After lasts. See [Client.Load].
 //   - Readers ([Changes], [BulkGet], [AllDocs], the Body of an [Attachment]) must be closed unless they were read to an error or
 //     io.EOF, and are for one goroutine at a time.
-//   - Nothing is retried but replication requests that a kept-alive connection swallowed (net/http does that), and the feeds of
-//     [Database.Follow]. There are no goroutines besides those of net/http.
+//   - Nothing is retried but replication requests that a kept-alive connection swallowed (net/http does that), documents of
+//     _bulk_docs that may have been too large together, and the feeds of [Feeds] and [Database.Follow]. There are no goroutines
+//     besides those of net/http and of [Feeds], which [Feeds.Close] waits for.
 //
 // # Kivik
 //

@@ -2,9 +2,11 @@ package couch
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -116,21 +118,14 @@ func (f *Feeds) setUpdates(ctx context.Context, state updatesState) (changed boo
 func (f *Feeds) of(database string) []*feed {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var feeds []*feed
-	for one := range f.named[database] {
-		feeds = append(feeds, one)
-	}
-	return feeds
+	return slices.Collect(maps.Keys(f.named[database]))
 }
 
 // lookAtAll has every sleeping feed looked at soon: what has happened to its database may not have been told.
 func (f *Feeds) lookAtAll() {
 	const apart = 5 * time.Millisecond // on the average
 	f.mu.Lock()
-	feeds := make([]*feed, 0, len(f.feeds))
-	for _, one := range f.feeds {
-		feeds = append(feeds, one)
-	}
+	feeds := f.all()
 	f.mu.Unlock()
 	within := max(f.options.Poll, time.Duration(len(feeds))*apart)
 	for _, one := range feeds {

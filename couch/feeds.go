@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,10 +138,7 @@ func (c *Client) NewFeeds(o FeedsOptions) *Feeds {
 func (f *Feeds) Close() {
 	f.mu.Lock()
 	f.closed = true
-	feeds := make([]*feed, 0, len(f.feeds))
-	for _, one := range f.feeds {
-		feeds = append(feeds, one)
-	}
+	feeds := f.all()
 	f.mu.Unlock()
 	f.cancel()
 	for _, one := range feeds {
@@ -150,15 +149,15 @@ func (f *Feeds) Close() {
 
 var errFeedsClosed = errors.New("couch: the feeds are closed")
 
+// all are the feeds there are. The caller holds mu.
+func (f *Feeds) all() []*feed { return slices.Collect(maps.Values(f.feeds)) }
+
 // Stats are the present numbers.
 func (f *Feeds) Stats() FeedsStats {
 	f.mu.Lock()
 	s := FeedsStats{Feeds: len(f.feeds), Open: len(f.open), Rows: f.rows.Load(), Lost: f.lost.Load(),
 		Overtaken: f.overtaken.Load(), Pages: f.pages.Load()}
-	feeds := make([]*feed, 0, len(f.feeds))
-	for _, one := range f.feeds {
-		feeds = append(feeds, one)
-	}
+	feeds := f.all()
 	f.mu.Unlock()
 	for _, one := range feeds {
 		one.mu.Lock()
