@@ -156,17 +156,21 @@ async function user(upstream) {
   return Object.defineProperty(holder, 'remove', { value: () => upstream.couch.ask('DELETE', `${path}?rev=${rev}`) });
 }
 
-/** Waits until a checkpoint of the replication was written. */
+/**
+ * Waits until both replications have written a checkpoint at their end: the pull's has a sequence of the database, a string, and
+ * the push's one of the replica, a number, which is as high as that has taken one change for each.
+ */
 async function checkpoint(world, database) {
   const path = `/${encodeURIComponent(database.name)}/_local/`;
   const newest = (await database.info()).update_seq.split('-')[0];
-  await until(`a checkpoint at ${newest} in ${database.label}`, async () => {
-    const puts = world.upstream.requests.filter((r) => r.method === 'PUT' && r.path.startsWith(path));
-    for (const { path: p } of puts) {
-      const { text } = await database.server.request('GET', p);
-      if (String(JSON.parse(text).last_seq ?? '').split('-')[0] === newest) return undefined;
+  await until(`checkpoints of pull and push at ${newest} in ${database.label}`, async () => {
+    const paths = new Set(world.upstream.requests.filter((r) => r.method === 'PUT' && r.path.startsWith(path)).map((r) => r.path));
+    const at = new Set();
+    for (const p of paths) {
+      const { last_seq: seq } = JSON.parse((await database.server.request('GET', p)).text);
+      if (String(seq ?? '').split('-')[0] === newest) at.add(typeof seq);
     }
-    return `there were ${puts.length} writes of checkpoints, none at ${newest}`;
+    return at.size === 2 ? undefined : `of ${paths.size} checkpoints ${[...at].join()} are there`;
   });
 }
 
